@@ -1,0 +1,1 @@
+"""What every room of the toolchain shares: errors, child processes, files, specs inside models."""

@@ -1,0 +1,93 @@
+"""Files that are either complete or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from edgekit.core.errors import OutputError
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `target`; rename it over `target` when the block succeeds.
+
+    An existing target stays as it was until the new file is complete. What an earlier, killed process
+    left beside the target is removed first.
+
+    Raises:
+        OutputError: the folder or the file cannot be written (missing, read-only, disk full).
+    """
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        if target.is_dir():
+            raise OutputError(f"{target} is a folder.", "Name a file to write with -o.")
+        if not target.parent.is_dir():
+            raise OutputError(f"The folder {target.parent} does not exist.", "Make it first, or choose another -o.")
+        _remove_orphans(target)
+        part.touch()
+        yield part
+        if part.exists():
+            with part.open("rb") as written:
+                os.fsync(written.fileno())
+            os.replace(part, target)
+    except OSError as error:
+        if error.filename is not None and Path(str(error.filename)).name not in (part.name, target.name):
+            raise
+        raise OutputError(f"Cannot write {target}: {error.strerror or error}.") from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def _remove_orphans(target: Path) -> None:
+    for orphan in target.parent.glob(f".{target.name}.*.part"):
+        owner = orphan.name.rsplit(".", 2)[-2]
+        if owner.isdigit() and not _alive(int(owner)):
+            with suppress(OSError):
+                orphan.unlink()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def write_bytes(target: Path, content: bytes) -> None:
+    """Write `content` to `target`, all of it or nothing."""
+    with replacing(target) as part:
+        part.write_bytes(content)
+
+
+def write_text(target: Path, content: str) -> None:
+    """Write `content` to `target` as UTF-8, all of it or nothing."""
+    write_bytes(target, content.encode())
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a finished file to `target`, all of it or nothing."""
+    with replacing(target) as part:
+        shutil.copyfile(source, part)
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal; read in pieces."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def cache_dir() -> Path:
+    """edgekit's own cache folder (EDGEKIT_CACHE, else the user's cache), made when missing."""
+    base = os.environ.get("EDGEKIT_CACHE")
+    folder = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgekit"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
