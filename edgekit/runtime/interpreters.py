@@ -1,0 +1,201 @@
+"""One small interface over LiteRT, tflite-runtime and ONNX Runtime."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.runtime.errors import ModelFileError, RuntimeMissingError, SpecError
+from edgekit.runtime.modelfile import sniff
+from edgekit.runtime.spec import Quantization, printable
+
+MAX_TENSOR_ELEMENTS = 1 << 28
+MAX_BATCH = 256
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor as the model file declares it; a dimension the file leaves open is None."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+    quantization: Quantization | None
+
+
+class Interpreter(Protocol):
+    """A loaded model with one input and one output.
+
+    `run` takes [N, ...] in the input's dtype and gives [N, ...] float32, dequantized where the output is
+    quantized. An interpreter belongs to one thread at a time.
+    """
+
+    input: TensorInfo
+    output: TensorInfo
+    batched: bool
+
+    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """Answers for a batch of prepared inputs; N at most MAX_BATCH."""
+        ...
+
+
+def open_interpreter(path: Path, threads: int = 1) -> Interpreter:
+    """Load a `.tflite` or `.onnx` file, told apart by content.
+
+    Raises:
+        ModelFileError: it is neither, or the runtime refuses it.
+        RuntimeMissingError: no interpreter for it is installed.
+        SpecError: it does not have exactly one input and one output.
+    """
+    kind = sniff(path)
+    if kind == "tflite":
+        return TFLiteInterpreter(path, threads)
+    if kind == "onnx":
+        return OnnxInterpreter(path, threads)
+    raise ModelFileError(f"{printable(str(path))} is not a .tflite or .onnx file (it looks like: {kind}).")
+
+
+class TFLiteInterpreter:
+    """LiteRT, or tflite-runtime where LiteRT is not installed. XNNPACK is on, as both have it by default."""
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        self._path = path
+        try:
+            self._interpreter = _tflite_class()(model_path=str(path), num_threads=threads)
+            self._interpreter.allocate_tensors()
+            inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        except (RuntimeError, ValueError) as error:
+            raise ModelFileError(f"The TFLite runtime refuses {printable(path.name)}: {_first_line(error)}") from error
+        _require_one_each(path, len(inputs), len(outputs))
+        self.input, self.output = _tflite_tensor(inputs[0]), _tflite_tensor(outputs[0])
+        _require_bounded(path, self.input)
+        self.batched = self.input.shape[:1] == (None,)
+        self._input_index, self._output_index = int(inputs[0]["index"]), int(outputs[0]["index"])
+        self._size = 1
+
+    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """See Interpreter. A graph with a fixed batch is run image by image."""
+        if self.batched and len(batch) != self._size:
+            self.batched = self._resize(len(batch))
+        try:
+            if self.batched or len(batch) == 1:
+                return self._invoke(batch)
+            return np.concatenate([self._invoke(batch[index : index + 1]) for index in range(len(batch))])
+        except (RuntimeError, ValueError) as error:
+            raise ModelFileError(f"{printable(self._path.name)} fails when run: {_first_line(error)}") from error
+
+    def _resize(self, size: int) -> bool:
+        """Try a batch of `size`; go back to 1 for good when the graph does not allow it."""
+        shape = [int(side) for side in self._interpreter.get_input_details()[0]["shape"][1:]]
+        try:
+            self._interpreter.resize_tensor_input(self._input_index, [size, *shape])
+            self._interpreter.allocate_tensors()
+            self._interpreter.invoke()
+            if self._interpreter.get_tensor(self._output_index).shape[0] == size:
+                self._size = size
+                return True
+        except (RuntimeError, ValueError):
+            pass
+        self._interpreter = _tflite_class()(model_path=str(self._path), num_threads=1)
+        self._interpreter.allocate_tensors()
+        self._size = 1
+        return False
+
+    def _invoke(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        self._interpreter.set_tensor(self._input_index, batch)
+        self._interpreter.invoke()
+        return _dequantize(self._interpreter.get_tensor(self._output_index), self.output.quantization)
+
+
+class OnnxInterpreter:
+    """ONNX Runtime on the CPU."""
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise RuntimeMissingError(f"Running {printable(path.name)} needs onnxruntime, which is not installed.",
+                                      "Install it with: pip install onnxruntime") from error
+        self._path = path
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's exceptions have no common base
+            raise ModelFileError(f"ONNX Runtime refuses {printable(path.name)}: {_first_line(error)}") from error
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        _require_one_each(path, len(inputs), len(outputs))
+        self.input, self.output = _onnx_tensor(inputs[0]), _onnx_tensor(outputs[0])
+        _require_bounded(path, self.input)
+        self.batched = self.input.shape[:1] == (None,)
+
+    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """See Interpreter. A graph with a fixed batch is run image by image."""
+        try:
+            if self.batched or len(batch) == 1:
+                return self._invoke(batch)
+            return np.concatenate([self._invoke(batch[index : index + 1]) for index in range(len(batch))])
+        except Exception as error:  # as above
+            raise ModelFileError(f"{printable(self._path.name)} fails when run: {_first_line(error)}") from error
+
+    def _invoke(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        [answer] = self._session.run([self.output.name], {self.input.name: batch})
+        return np.asarray(answer).astype(np.float32, copy=False)
+
+
+def _tflite_class() -> Any:
+    try:
+        from ai_edge_litert.interpreter import Interpreter as TFLite
+    except ImportError:
+        try:
+            from tflite_runtime.interpreter import Interpreter as TFLite
+        except ImportError as error:
+            raise RuntimeMissingError("Running a .tflite file needs ai-edge-litert (or tflite-runtime), and neither is "
+                                      "installed.", "Install it with: pip install ai-edge-litert") from error
+    return TFLite
+
+
+def _tflite_tensor(detail: dict[str, Any]) -> TensorInfo:
+    signature = detail.get("shape_signature", detail["shape"])
+    signature = detail["shape"] if len(signature) == 0 else signature
+    dtype = np.dtype(detail["dtype"]).name
+    scale, zero_point = detail["quantization"]
+    quantization = Quantization(float(scale), int(zero_point)) if dtype != "float32" and scale else None
+    return TensorInfo(str(detail["name"]), tuple(None if side < 0 else int(side) for side in signature), dtype, quantization)
+
+
+_ONNX_TYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(int8)": "int8", "tensor(float16)": "float16"}
+
+
+def _onnx_tensor(node: Any) -> TensorInfo:
+    shape = tuple(side if isinstance(side, int) and side > 0 else None for side in node.shape)
+    return TensorInfo(str(node.name), shape, _ONNX_TYPES.get(node.type, str(node.type)), None)
+
+
+def _require_one_each(path: Path, inputs: int, outputs: int) -> None:
+    if inputs != 1 or outputs != 1:
+        raise SpecError(f"{printable(path.name)} has {inputs} inputs and {outputs} outputs; edgekit runs models that "
+                        "take one image and give one tensor of scores.")
+
+
+def _require_bounded(path: Path, tensor: TensorInfo) -> None:
+    if math.prod(side or 1 for side in tensor.shape) > MAX_TENSOR_ELEMENTS:
+        raise ModelFileError(f"The input of {printable(path.name)} has the shape {tensor.shape}: too large.")
+
+
+def _dequantize(values: NDArray[Any], quantization: Quantization | None) -> NDArray[np.float32]:
+    if quantization is None:
+        return np.asarray(values).astype(np.float32, copy=False)
+    return (values.astype(np.float32) - np.float32(quantization.zero_point)) * np.float32(quantization.scale)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return printable(text.splitlines()[0])[:300] if text else type(error).__name__
