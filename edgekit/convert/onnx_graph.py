@@ -1,0 +1,66 @@
+"""Small edits of an `.onnx` graph: names, normalisation and a byte input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edgekit.convert import INPUT, OUTPUT
+from edgekit.core.errors import MissingExtraError
+
+
+class OnnxGraph:
+    """An `.onnx` model with one input and one output, opened for editing.
+
+    Raises:
+        MissingExtraError: onnx is not installed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import onnx
+        except ImportError as error:
+            raise MissingExtraError("Editing an ONNX file", "onnx", "onnx") from error
+        self._onnx = onnx
+        self._model = onnx.load(str(path))
+        self._graph = self._model.graph
+
+    def save(self, path: Path) -> None:
+        """Write the edited model."""
+        self._onnx.save(self._model, str(path))
+
+    def name_tensors(self) -> None:
+        """Name input and output as edgekit does."""
+        for old, new in ((self._graph.input[0].name, INPUT), (self._graph.output[0].name, OUTPUT)):
+            if old == new:
+                continue
+            for node in self._graph.node:
+                node.input[:] = [new if name == old else name for name in node.input]
+                node.output[:] = [new if name == old else name for name in node.output]
+        self._graph.input[0].name, self._graph.output[0].name = INPUT, OUTPUT
+
+    def prepend_normalisation(self, mean: Sequence[float], std: Sequence[float], channels_first: bool) -> None:
+        """Let the graph take raw values and compute (x − mean) / std itself, per channel."""
+        shape = [1, len(mean), 1, 1] if channels_first else [1, 1, 1, len(mean)]
+        scale = np.array([1 / s for s in std], np.float32).reshape(shape)
+        offset = np.array([-m / s for m, s in zip(mean, std, strict=True)], np.float32).reshape(shape)
+        helper = self._onnx.helper
+        for name, values in (("edgekit_scale", scale), ("edgekit_offset", offset)):
+            self._graph.initializer.append(self._onnx.numpy_helper.from_array(values, name))
+        self._feed_through("normalised")
+        self._graph.node.insert(0, helper.make_node("Add", ["edgekit_scaled", "edgekit_offset"], ["normalised"], "edgekit_add"))
+        self._graph.node.insert(0, helper.make_node("Mul", [INPUT, "edgekit_scale"], ["edgekit_scaled"], "edgekit_mul"))
+
+    def prepend_byte_input(self) -> None:
+        """Let the graph take uint8 (a Cast in front)."""
+        self._feed_through(f"{INPUT}_float")
+        node = self._onnx.helper.make_node("Cast", [INPUT], [f"{INPUT}_float"], "edgekit_cast", to=self._onnx.TensorProto.FLOAT)
+        self._graph.node.insert(0, node)
+        self._graph.input[0].type.tensor_type.elem_type = self._onnx.TensorProto.UINT8
+
+    def _feed_through(self, name: str) -> None:
+        """Let every node that reads the input read `name` instead."""
+        for node in self._graph.node:
+            node.input[:] = [name if used == INPUT else used for used in node.input]
