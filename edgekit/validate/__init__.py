@@ -1,0 +1,1 @@
+"""Does a candidate answer like its reference? Parity statistics and the gate."""
