@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from edgekit.core.errors import EdgekitError
@@ -35,18 +37,18 @@ def unlabelled(images: int, differing: int, gate: Gate | None = None) -> Judgeme
     # a better candidate
     (30, 0, 5, PASS), (467, 0, 1, PASS),
 ])
-def test_drop(images: int, lost: int, gained: int, outcome: str):
+def test_drop(images: int, lost: int, gained: int, outcome: str) -> None:
     assert verdict(images, lost, gained).outcome == outcome
 
 
-def test_a_worse_candidate_is_never_judged_better():
+def test_a_worse_candidate_is_never_judged_better() -> None:
     order = [PASS, INCONCLUSIVE, FAIL]
     for images in (30, 100, 467, 1797):
         outcomes = [order.index(verdict(images, lost, 2).outcome) for lost in range(28)]
         assert outcomes == sorted(outcomes)
 
 
-def test_reason_of_a_drop():
+def test_reason_of_a_drop() -> None:
     assert verdict(467, 10, 0).reasons == [
         "The drop is 2.14 points on 467 images (10 lost, 0 gained; 95 % interval 1.17 to 3.90), "
         "above the limit of 1 (McNemar p = 0.002)."]
@@ -58,7 +60,7 @@ def test_reason_of_a_drop():
 
 
 @pytest.mark.parametrize(("images", "lost", "gained"), [(30, 0, 0), (467, 2, 1), (234, 5, 5), (100, 5, 1), (467, 8, 2)])
-def test_as_many_images_as_it_says_would_do(images: int, lost: int, gained: int):
+def test_as_many_images_as_it_says_would_do(images: int, lost: int, gained: int) -> None:
     needed = verdict(images, lost, gained).images_needed
     assert needed is not None
     outcomes = [verdict(count, round(lost * count / images), round(gained * count / images)).outcome
@@ -67,20 +69,20 @@ def test_as_many_images_as_it_says_would_do(images: int, lost: int, gained: int)
     assert outcomes[1] == (PASS if 100 * (lost - gained) / images < 1 else FAIL)
 
 
-def test_identical_answers_need_exactly_as_many_as_it_says():
+def test_identical_answers_need_exactly_as_many_as_it_says() -> None:
     assert verdict(30, 0, 0).images_needed == 381
     assert (verdict(380, 0, 0).outcome, verdict(381, 0, 0).outcome) == (INCONCLUSIVE, PASS)
 
 
 @pytest.mark.parametrize(("images", "lost", "limit"), [(100, 1, 1.0), (1000, 10, 1.0), (1000, 7, 0.7), (50, 0, 0.0)])
-def test_a_drop_at_the_limit_is_never_decided(images: int, lost: int, limit: float):
+def test_a_drop_at_the_limit_is_never_decided(images: int, lost: int, limit: float) -> None:
     judgement = verdict(images, lost, 0, Gate(max_drop=limit))
     assert judgement.outcome == INCONCLUSIVE
     assert judgement.images_needed is None
     assert "too close to the limit to say how many would do" in judgement.reasons[0]
 
 
-def test_the_limit_is_the_users():
+def test_the_limit_is_the_users() -> None:
     assert verdict(1797, 60, 30, Gate(max_drop=5)).outcome == PASS
     assert verdict(467, 0, 0, Gate(max_drop=0.5)).outcome == INCONCLUSIVE
     assert verdict(1000, 9, 1, Gate(max_drop=0)).outcome == FAIL
@@ -90,11 +92,11 @@ def test_the_limit_is_the_users():
     (100, 0, INCONCLUSIVE), (189, 0, PASS), (467, 3, PASS), (467, 5, INCONCLUSIVE), (467, 20, FAIL), (1000, 10, PASS),
     (1000, 20, INCONCLUSIVE), (1000, 40, FAIL), (30, 5, FAIL),
 ])
-def test_agreement_of_98_per_cent_applies_without_labels(images: int, differing: int, outcome: str):
+def test_agreement_of_98_per_cent_applies_without_labels(images: int, differing: int, outcome: str) -> None:
     assert unlabelled(images, differing).outcome == outcome
 
 
-def test_reason_of_an_agreement():
+def test_reason_of_an_agreement() -> None:
     assert unlabelled(467, 20).reasons == [
         "The models agree on 95.72 % of 467 images (95 % interval 93.48 to 97.21), below the limit of 98."]
     judgement = unlabelled(100, 0)
@@ -104,7 +106,7 @@ def test_reason_of_an_agreement():
     assert judgement.images_needed == 189
 
 
-def test_agreement_is_checked_with_labels_only_when_asked():
+def test_agreement_is_checked_with_labels_only_when_asked() -> None:
     assert verdict(1797, 100, 100, Gate(max_drop=3)).outcome == PASS
     both = verdict(1797, 100, 100, Gate(max_drop=3, min_agreement=95))
     assert both.outcome == FAIL
@@ -112,7 +114,7 @@ def test_agreement_is_checked_with_labels_only_when_asked():
     assert unlabelled(467, 20, Gate(min_agreement=90)).outcome == PASS
 
 
-def test_latency_and_size_are_hard_limits():
+def test_latency_and_size_are_hard_limits() -> None:
     assert verdict(467, 0, 0, Gate(max_latency_ms=5, max_size_bytes=1_000_000)).outcome == PASS
     judgement = verdict(467, 0, 0, Gate(max_latency_ms=4.9, max_size_bytes=999_999))
     assert judgement.outcome == FAIL
@@ -120,7 +122,7 @@ def test_latency_and_size_are_hard_limits():
                                  "The size is 1,000,000 bytes, above the limit of 999,999 bytes."]
 
 
-def test_failing_beats_inconclusive_and_inconclusive_beats_passing():
+def test_failing_beats_inconclusive_and_inconclusive_beats_passing() -> None:
     failed = verdict(30, 0, 0, Gate(max_size_bytes=1))
     assert (failed.outcome, failed.images_needed, len(failed.reasons)) == (FAIL, None, 1)
     undecided = verdict(30, 0, 0, Gate(max_size_bytes=10**9))
@@ -129,7 +131,7 @@ def test_failing_beats_inconclusive_and_inconclusive_beats_passing():
     assert (passed.outcome, len(passed.reasons)) == (PASS, 2)
 
 
-def test_images_needed_satisfies_every_check():
+def test_images_needed_satisfies_every_check() -> None:
     assert verdict(30, 0, 0, Gate(min_agreement=98)).images_needed == 381
     assert verdict(30, 0, 0, Gate(min_agreement=99.5)).images_needed == 765
     assert verdict(30, 0, 0, Gate(min_agreement=100)).images_needed is None
@@ -139,7 +141,7 @@ def test_images_needed_satisfies_every_check():
     {"max_drop": -1}, {"max_drop": float("nan")}, {"max_drop": 101}, {"min_agreement": 101}, {"max_latency_ms": -1},
     {"max_size_bytes": -5},
 ])
-def test_impossible_limits_are_refused(limits: dict[str, float]):
+def test_impossible_limits_are_refused(limits: dict[str, Any]) -> None:
     with pytest.raises(EdgekitError, match=f"The gate's {next(iter(limits))} is") as caught:
         Gate(**limits)
     assert caught.value.exit_code == 2

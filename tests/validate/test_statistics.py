@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
+from numpy.typing import NDArray
 
 from edgekit.core.errors import ConversionError, DataError, ModelFileError
 from edgekit.validate.statistics import ClassRecall, compare, mcnemar, paired_interval, wilson_interval
+
+stats = pytest.importorskip("scipy.stats")
+optimize = pytest.importorskip("scipy.optimize")
 
 REFERENCE = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4], [0.6, 0.3, 0.1]], np.float32)
 CANDIDATE = np.array([[0.6, 0.3, 0.1], [0.5, 0.4, 0.1], [0.4, 0.3, 0.3], [0.2, 0.7, 0.1]], np.float32)
 TRUTH = np.array([0, 1, 0, 0])
 
 
-def test_every_figure_of_a_small_case():
+def test_every_figure_of_a_small_case() -> None:
     parity = compare(REFERENCE, CANDIDATE, TRUTH)
     # reference: right, right, wrong, right; candidate: right, wrong, right, wrong
     assert (parity.images, parity.lost, parity.gained) == (4, 2, 1)
@@ -24,16 +27,16 @@ def test_every_figure_of_a_small_case():
     assert parity.mcnemar_p == 1
     assert parity.max_difference == pytest.approx(0.4)
     assert parity.mean_difference == pytest.approx((0.1 + 0.1 + 0.4 + 0.4 + 0.1 + 0.1 + 0.4 + 0.4) / 12)
-    assert parity.recalls == (ClassRecall(0, 3, pytest.approx(2 / 3), pytest.approx(2 / 3)), ClassRecall(1, 1, 1, 0))
+    assert parity.recalls == (ClassRecall(0, 3, 2 / 3, 2 / 3), ClassRecall(1, 1, 1, 0))
     assert [recall.change for recall in parity.recalls] == [0, -100]
 
 
-def test_a_model_agrees_with_itself():
+def test_a_model_agrees_with_itself() -> None:
     parity = compare(REFERENCE, REFERENCE, TRUTH)
     assert (parity.agreement, parity.drop, parity.lost, parity.gained, parity.max_difference) == (1, 0, 0, 0, 0)
 
 
-def test_without_labels_only_agreement_and_differences():
+def test_without_labels_only_agreement_and_differences() -> None:
     parity = compare(REFERENCE, CANDIDATE, None)
     assert parity.agreement == 0.25
     assert parity.max_difference == pytest.approx(0.4)
@@ -42,7 +45,7 @@ def test_without_labels_only_agreement_and_differences():
         assert getattr(parity, name) is None
 
 
-def test_top5_counts_the_five_best():
+def test_top5_counts_the_five_best() -> None:
     scores = np.tile(np.linspace(0.3, 0.0, 8, dtype=np.float32), (8, 1))  # label 0 first, label 7 last
     parity = compare(scores, scores[:, ::-1], np.arange(8))
     assert parity.reference_top5 == parity.candidate_top5 == 5 / 8
@@ -50,12 +53,12 @@ def test_top5_counts_the_five_best():
 
 
 @pytest.mark.parametrize(("classes", "known"), [(2, False), (5, False), (6, True)])
-def test_top5_is_left_out_where_it_could_not_miss(classes: int, known: bool):
+def test_top5_is_left_out_where_it_could_not_miss(classes: int, known: bool) -> None:
     scores = np.eye(classes, dtype=np.float32)
     assert (compare(scores, scores, np.arange(classes)).reference_top5 is not None) == known
 
 
-def test_ties_go_to_the_first_label_in_top1_and_top5():
+def test_ties_go_to_the_first_label_in_top1_and_top5() -> None:
     flat = np.full((7, 7), 1 / 7, np.float32)
     parity = compare(flat, flat, np.arange(7))
     assert parity.reference_top1 == 1 / 7
@@ -64,7 +67,7 @@ def test_ties_go_to_the_first_label_in_top1_and_top5():
     assert parity.recalls[1].reference == 0
 
 
-def test_top1_is_argmax_and_top5_a_stable_sort_on_random_scores():
+def test_top1_is_argmax_and_top5_a_stable_sort_on_random_scores() -> None:
     random = np.random.default_rng(1)
     scores = random.integers(0, 12, (500, 20)).astype(np.float32)  # many ties
     truth = random.integers(0, 20, 500)
@@ -75,7 +78,7 @@ def test_top1_is_argmax_and_top5_a_stable_sort_on_random_scores():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_candidate_with_nan_never_passes(value: float):
+def test_a_candidate_with_nan_never_passes(value: float) -> None:
     broken = CANDIDATE.copy()
     broken[1:3, 0] = value
     with pytest.raises(ConversionError, match=r"candidate's scores .* 2 of 4 images") as caught:
@@ -85,7 +88,7 @@ def test_a_candidate_with_nan_never_passes(value: float):
         compare(broken, CANDIDATE, None)
 
 
-def test_scores_and_labels_that_do_not_fit():
+def test_scores_and_labels_that_do_not_fit() -> None:
     with pytest.raises(ConversionError, match="4×2 scores, the reference with 4×3"):
         compare(REFERENCE, CANDIDATE[:, :2], TRUTH)
     with pytest.raises(DataError, match="Image 2 has the label 3; the model knows the labels 0 to 2"):
@@ -98,7 +101,7 @@ def test_scores_and_labels_that_do_not_fit():
         compare(REFERENCE[:0], CANDIDATE[:0], TRUTH[:0])
 
 
-def test_mcnemar_is_the_two_sided_binomial_test():
+def test_mcnemar_is_the_two_sided_binomial_test() -> None:
     for lost in (0, 1, 2, 5, 9, 40, 700):
         for gained in (0, 1, 3, 5, 17, 690, 3000):
             if lost + gained:
@@ -108,25 +111,23 @@ def test_mcnemar_is_the_two_sided_binomial_test():
     assert mcnemar(6, 0) == pytest.approx(2 / 64)
 
 
-def test_interval_is_the_score_interval():
+def test_interval_is_the_score_interval() -> None:
     """At each bound the score test must give z exactly; its variance is found here by maximising the likelihood."""
-    from scipy.optimize import minimize_scalar
-
     for images, lost, gained in ((44, 10, 1), (100, 3, 3), (467, 2, 1), (1797, 30, 24)):
         for delta in paired_interval(images, lost, gained):
+            counts = np.array([lost, gained, images - lost - gained])
             low, high = max(0.0, -delta), (1 - delta) / 2
 
-            def loss(rate: float, images=images, lost=lost, gained=gained, delta=delta) -> float:
-                return -(lost * np.log(rate + delta) + gained * np.log(rate)
-                         + (images - lost - gained) * np.log(1 - 2 * rate - delta))
+            def loss(rate: float, counts: NDArray[np.int_] = counts, delta: float = delta) -> float:
+                return -float(counts @ np.log([rate + delta, rate, 1 - 2 * rate - delta]))
 
-            rate = minimize_scalar(loss, bounds=(low + 1e-12, high - 1e-12), method="bounded",
-                                   options={"xatol": 1e-12}).x
+            rate = optimize.minimize_scalar(loss, bounds=(low + 1e-12, high - 1e-12), method="bounded",
+                                            options={"xatol": 1e-12}).x
             z = (lost - gained - images * delta) / np.sqrt(images * (2 * rate + delta - delta**2))
             assert abs(z) == pytest.approx(1.959964, rel=1e-4)
 
 
-def test_interval_of_identical_answers_has_its_closed_form():
+def test_interval_of_identical_answers_has_its_closed_form() -> None:
     z = stats.norm.ppf(0.975)
     for images in (1, 30, 467, 10000):
         lower, upper = paired_interval(images, 0, 0)
@@ -134,7 +135,7 @@ def test_interval_of_identical_answers_has_its_closed_form():
         assert lower == pytest.approx(-upper)
 
 
-def test_interval_at_the_ends():
+def test_interval_at_the_ends() -> None:
     assert paired_interval(30, 30, 0)[1] == 1
     assert paired_interval(30, 0, 30)[0] == -1
     assert paired_interval(30, 30, 0)[0] == pytest.approx(-paired_interval(30, 0, 30)[1])
@@ -146,7 +147,7 @@ def test_interval_at_the_ends():
 @pytest.mark.parametrize(("images", "loss_rate", "gain_rate"), [
     (100, 0.05, 0.03), (100, 0.03, 0.03), (467, 0.01, 0.01), (467, 0.02, 0.01), (467, 0.03, 0.0), (1797, 0.02, 0.01),
 ])
-def test_interval_covers_the_true_drop(images: int, loss_rate: float, gain_rate: float):
+def test_interval_covers_the_true_drop(images: int, loss_rate: float, gain_rate: float) -> None:
     """Exact coverage, over all outcomes that matter; the tail that lets bad candidates pass stays near 2.5 %."""
     largest = 80
     lost, gained = np.meshgrid(np.arange(largest), np.arange(largest), indexing="ij")
@@ -163,7 +164,7 @@ def test_interval_covers_the_true_drop(images: int, loss_rate: float, gain_rate:
     assert missed_above < 0.028
 
 
-def test_wilson_interval():
+def test_wilson_interval() -> None:
     for images, hits in ((10, 10), (60, 60), (30, 0), (467, 460), (1797, 1780)):
         expected = stats.binomtest(hits, images).proportion_ci(0.95, method="wilson")
         assert wilson_interval(images, hits / images) == pytest.approx((expected.low, expected.high), abs=1e-12)
