@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.convert import INPUT, OUTPUT
-from edgekit.core.errors import MissingExtraError
+from edgekit.core.errors import ImportRefused, MissingExtraError
+
+_QUANTIZED = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "ConvInteger", "MatMulInteger"}
 
 
 class OnnxGraph:
@@ -30,6 +32,23 @@ class OnnxGraph:
     def save(self, path: Path) -> None:
         """Write the edited model."""
         self._onnx.save(self._model, str(path))
+
+    def require_float(self, name: str) -> None:
+        """Raise ImportRefused unless the model takes float32 and has no quantized part."""
+        quantized = {node.op_type for node in self._graph.node} & _QUANTIZED
+        if self._graph.input[0].type.tensor_type.elem_type != self._onnx.TensorProto.FLOAT or quantized:
+            raise ImportRefused(f"{name} is quantized already, and quantization cannot be undone.",
+                                "Convert the float model that it was made from.")
+
+    def strip_byte_input(self) -> None:
+        """Take away what `prepend_byte_input` added, where it did."""
+        for node in self._graph.node:
+            if node.op_type == "Cast" and list(node.input) == [INPUT]:
+                self._graph.node.remove(node)
+                for user in self._graph.node:
+                    user.input[:] = [INPUT if name == node.output[0] else name for name in user.input]
+                self._graph.input[0].type.tensor_type.elem_type = self._onnx.TensorProto.FLOAT
+                return
 
     def name_tensors(self) -> None:
         """Name input and output as edgekit does."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgekit.convert import INPUT, OUTPUT
 from edgekit.core.embed import inline_weights
-from edgekit.core.errors import ModelFileError
+from edgekit.core.errors import ImportRefused, ModelFileError
 
 
 class TFLiteGraph:
@@ -44,6 +44,27 @@ class TFLiteGraph:
         builder = flatbuffers.Builder(1 << 20)
         builder.Finish(self._model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
+
+    def require_float(self, name: str) -> None:
+        """Raise ImportRefused unless the model takes float32 and has no quantized tensor."""
+        types = self._schema.TensorType
+        if self._graph.tensors[self._graph.inputs[0]].type != types.FLOAT32 or any(
+            tensor.type in (types.INT8, types.UINT8, types.INT4) and tensor.quantization is not None
+            and tensor.quantization.scale is not None and len(tensor.quantization.scale)
+            for tensor in self._graph.tensors
+        ):
+            raise ImportRefused(f"{name} is quantized already, and quantization cannot be undone.",
+                                "Convert the float model that it was made from.")
+
+    def strip_byte_input(self) -> None:
+        """Take away what `prepend_byte_input` added, where it did."""
+        first = self._graph.operators[0]
+        code = self._model.operatorCodes[first.opcodeIndex].builtinCode
+        tensor = self._graph.tensors[self._graph.inputs[0]]
+        if (code == self._schema.BuiltinOperator.DEQUANTIZE and list(first.inputs) == list(self._graph.inputs)
+                and tensor.type == self._schema.TensorType.UINT8 and list(tensor.quantization.scale) == [1.0]):
+            self._graph.operators.pop(0)
+            self._replace_input(int(first.outputs[0]))
 
     def name_tensors(self) -> None:
         """Name input and output as edgekit does, and give the model the one signature that quantizers ask for."""

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from edgekit.core import errors
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[dict[str, Any]], None]
 
 _answers: IO[str] | None = None
 
@@ -40,7 +40,7 @@ def call(
     Args:
         timeout: seconds until the child is killed.
         memory: bytes of address space that the child may use.
-        on_progress: called in the parent with what the child gives to `report_progress`.
+        on_progress: called in the parent with what the child gives to `report`.
         purpose: begins the message when the child dies, as in "Converting x.keras".
 
     Returns:
@@ -104,9 +104,9 @@ def call(
         raise error
 
 
-def report_progress(done: int, total: int) -> None:
-    """In a child: tell the parent how far the work has come. Elsewhere: nothing."""
-    _answer({"progress": [done, total]})
+def report(**progress: Any) -> None:
+    """In a child: tell the parent how far the work has come, as JSON-able values. Elsewhere: nothing."""
+    _answer({"progress": progress})
 
 
 def _answer(message: dict[str, Any]) -> None:
@@ -121,7 +121,7 @@ def _listen(answers: IO[str], on_progress: Progress | None) -> dict[str, Any] | 
         if "progress" not in message:
             return message
         if on_progress:
-            on_progress(*message["progress"])
+            on_progress(message["progress"])
     return None
 
 
@@ -183,7 +183,7 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    # One copy of this module, so that report_progress finds the pipe.
+    # One copy of this module, so that `report` finds the pipe.
     from edgekit.core import child
 
     child._main()

@@ -116,6 +116,16 @@ class OutputSpec:
 
 
 @dataclass(frozen=True)
+class PixelStatistics:
+    """The pixels (0..255, after crop and resize) of the images that a model was trained on."""
+
+    minimum: float
+    maximum: float
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Where the model comes from. `steps` are the commands that made it, oldest first."""
 
@@ -124,6 +134,7 @@ class Provenance:
     steps: tuple[str, ...] = ()
     tools: dict[str, str] = field(default_factory=dict)
     calibration_sha256: str = ""
+    trained_on: PixelStatistics | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,66 @@
+"""A conversion is finished when its output has been run and compared with its source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.core.errors import ConversionError
+from edgekit.runtime.interpreters import Interpreter
+
+FLOAT_TOLERANCE = 1e-3  # of the largest output; float conversions measure 1e-9 to 1e-6
+STILL = 1e-6
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How a candidate's outputs differ from its reference's on the same images."""
+
+    images: int
+    max_difference: float
+    agreement: float
+
+
+def require_equal(reference: NDArray[np.float32], candidate: NDArray[np.float32], name: str) -> None:
+    """A float conversion must answer like its source, [N, …] both.
+
+    Raises:
+        ConversionError: it does not, or one of them is not finite.
+    """
+    if not np.isfinite(reference).all():
+        raise ConversionError(f"{name} itself answers with NaN or infinity; there is nothing to convert.",
+                              "Its weights are damaged, or training diverged.")
+    if not np.isfinite(candidate).all():
+        raise ConversionError(f"Converting {name} gave a model that answers NaN. Nothing was written.")
+    difference = float(np.abs(reference.reshape(len(reference), -1) - candidate.reshape(len(candidate), -1)).max())
+    if difference > FLOAT_TOLERANCE * max(1.0, float(np.abs(reference).max())):
+        raise ConversionError(f"Converting {name} gave a model that answers differently (by {difference:.3g}). "
+                              "Nothing was written.")
+
+
+def compare(reference: NDArray[np.float32], candidate: NDArray[np.float32], scheme: str) -> Comparison:
+    """How far a quantized model's scores, float32 [N, labels], are from its float source's.
+
+    Raises:
+        ConversionError: the candidate answers NaN, or the same for all images where its source does not.
+    """
+    if not np.isfinite(candidate).all():
+        raise ConversionError(f"Quantizing to {scheme} gave a model that answers NaN. Nothing was written.")
+    moves, moved = np.ptp(candidate, axis=0).max(), np.ptp(reference, axis=0).max()
+    winners, won = np.unique(candidate.argmax(1)), np.unique(reference.argmax(1))
+    if (moves < STILL and moved > 100 * STILL) or (len(winners) == 1 and len(won) > 1 and len(reference) >= 10):
+        raise ConversionError(f"Quantizing to {scheme} gave a model that answers the same whatever it sees: it has "
+                              "collapsed. Nothing was written.",
+                              "Try --quantize int16x8 or float16, and check that the calibration images are like the training's.")
+    return Comparison(len(reference), float(np.abs(candidate - reference).max()),
+                      float((candidate.argmax(1) == reference.argmax(1)).mean()))
+
+
+def run_float(model: Interpreter, pixels: NDArray[np.uint8], channels_first: bool, batch: int = 32) -> NDArray[np.float32]:
+    """Raw outputs for pixels, uint8 [N, height, width, channels], by a model whose input is float32 pixels."""
+    if channels_first:
+        pixels = pixels.transpose(0, 3, 1, 2)
+    return np.concatenate([model.run(np.ascontiguousarray(pixels[start : start + batch], np.float32))
+                           for start in range(0, len(pixels), batch)])

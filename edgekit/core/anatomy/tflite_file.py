@@ -1,0 +1,214 @@
+"""The anatomy of a `.tflite` file, read with TFLite's own schema (schema.fbs); no interpreter."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgekit.core.anatomy.result import Anatomy, Shape, Tensor, Weight, assemble, clean
+from edgekit.core.errors import ModelFileError, RuntimeMissingError
+from edgekit.runtime.spec import printable
+
+MAX_ITEMS = 1_000_000  # a hostile file can name one table any number of times
+
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+
+def read(path: Path) -> Anatomy:
+    """Read the file at `path`; on a damaged one any exception."""
+    try:
+        from ai_edge_litert import schema_py_generated as schema
+    except ImportError as error:
+        raise RuntimeMissingError("Inspecting a .tflite file needs ai-edge-litert.",
+                                  "Install it with: pip install ai-edge-litert") from error
+    return _Reader(path, schema).anatomy()
+
+
+@dataclass(frozen=True)
+class _Operator:
+    name: str
+    inputs: list[int]  # tensors of the graph; −1 for an optional one that is left out
+    outputs: list[int]
+    table: Any
+
+
+@dataclass(frozen=True)
+class _Graph:
+    inputs: list[int]
+    outputs: list[int]
+    tensors: list[Any]
+    operators: list[_Operator]
+
+
+class _Reader:
+    def __init__(self, path: Path, schema: Any) -> None:
+        self.path = path
+        self.schema = schema
+        self.content = path.read_bytes()
+        self.items = 0
+        self.dtypes = _constants(schema.TensorType)
+        self.builtins = _constants(schema.BuiltinOperator)
+        model = schema.Model.GetRootAs(self.content, 0)
+        self.codes = [self._code(code) for code in self._list(model.OperatorCodesLength(), model.OperatorCodes)]
+        self.buffers = self._list(model.BuffersLength(), model.Buffers)
+        self.graphs = [self._graph(graph) for graph in self._list(model.SubgraphsLength(), model.Subgraphs)]
+
+    def anatomy(self) -> Anatomy:
+        main = self.graphs[0]
+        operators = Counter(operator.name for graph in self.graphs for operator in graph.operators)
+        weights: dict[int, Weight] = {}  # by buffer: tensors can share one
+        for graph in self.graphs:
+            consumers = {index: operator for operator in reversed(graph.operators) for index in operator.inputs}
+            for index, tensor in enumerate(graph.tensors):
+                weight = self._weight(tensor, _consumer(index, consumers))
+                if weight is not None:
+                    weights.setdefault(tensor.Buffer(), weight)
+        return assemble(self.path, "tflite", (self._tensor(main.tensors[index]) for index in main.inputs),
+                        (self._tensor(main.tensors[index]) for index in main.outputs), operators,
+                        list(weights.values()), self._macs(main))
+
+    def _graph(self, graph: Any) -> _Graph:
+        tensors = self._list(graph.TensorsLength(), graph.Tensors)
+        operators = []
+        for table in self._list(graph.OperatorsLength(), graph.Operators):
+            inputs = self._list(table.InputsLength(), table.Inputs)
+            outputs = self._list(table.OutputsLength(), table.Outputs)
+            operators.append(_Operator(self.codes[table.OpcodeIndex()], inputs, outputs, table))
+        return _Graph(self._list(graph.InputsLength(), graph.Inputs), self._list(graph.OutputsLength(), graph.Outputs),
+                      tensors, operators)
+
+    def _code(self, code: Any) -> str:
+        # Old converters fill only the first of the two; later ones cap it at 127.
+        number = max(code.DeprecatedBuiltinCode(), code.BuiltinCode())
+        if number == self.schema.BuiltinOperator.CUSTOM:
+            return f"custom:{clean(code.CustomCode())}"
+        return self.builtins.get(number, f"OPERATOR_{number}")
+
+    def _tensor(self, tensor: Any) -> Tensor:
+        quantization = tensor.Quantization()
+        quantized = quantization is not None and quantization.ScaleLength() == 1
+        return Tensor(
+            name=clean(tensor.Name()),
+            dtype=self._dtype(tensor),
+            shape=_signature(tensor),
+            scale=float(quantization.Scale(0)) if quantized else None,
+            zero_point=int(quantization.ZeroPoint(0)) if quantized else None,
+        )
+
+    def _dtype(self, tensor: Any) -> str:
+        return self.dtypes.get(tensor.Type(), f"type {tensor.Type()}").lower()
+
+    def _weight(self, tensor: Any, op: str) -> Weight | None:
+        """The tensor as a weight; None when it has no data, or is a shape, an axis or the like."""
+        if tensor.Buffer() == 0:  # by convention: no data
+            return None
+        buffer = self.buffers[tensor.Buffer()]
+        size = buffer.DataLength()
+        if buffer.Offset() > 1:  # its data lies after the flatbuffer
+            size = buffer.Size()
+            if buffer.Offset() + size > len(self.content):
+                raise ModelFileError(f"{printable(str(self.path))} is incomplete: weights lie beyond its end.",
+                                     "Copy it again.")
+        dtype, quantization = self._dtype(tensor), self._quantization(tensor)
+        if not size or not (dtype in _FLOATS or quantization):
+            return None
+        return Weight(clean(tensor.Name()), op, dtype, _shape(tensor), size, quantization)
+
+    def _quantization(self, tensor: Any) -> str:
+        quantization = tensor.Quantization()
+        if quantization is None:
+            return ""
+        if quantization.DetailsType() == self.schema.QuantizationDetails.BlockwiseQuantization:
+            return "blockwise"
+        scales = quantization.ScaleLength()
+        return "per-channel" if scales > 1 else "per-tensor" if scales else ""
+
+    def _macs(self, graph: _Graph) -> int | None:
+        inputs = [graph.tensors[index] for index in graph.inputs]
+        if any(size is None for tensor in inputs for size in _signature(tensor)[1:]):
+            return None
+        total = 0
+        for operator in graph.operators:
+            if operator.name in _COUNTED:
+                shapes = [_shape(graph.tensors[index]) if index >= 0 else () for index in operator.inputs]
+                result = _shape(graph.tensors[operator.outputs[0]])
+                total += math.prod(_COUNTED[operator.name](shapes, result, self._adjoint(operator)))
+        batch = _shape(inputs[0])[0] if inputs and _shape(inputs[0]) else 1
+        return total // max(1, batch)
+
+    def _adjoint(self, operator: _Operator) -> bool:
+        """Whether a matrix product takes its first matrix transposed."""
+        table = operator.table.BuiltinOptions()
+        if operator.name != "BATCH_MATMUL" or table is None:
+            return False
+        options = self.schema.BatchMatMulOptions()
+        options.Init(table.Bytes, table.Pos)
+        return bool(options.AdjX())
+
+    def _list(self, length: int, item: Callable[[int], Any]) -> list[Any]:
+        self.items += length
+        if self.items > MAX_ITEMS:
+            raise ModelFileError(f"{printable(str(self.path))} has more than {MAX_ITEMS} parts.")
+        return [item(index) for index in range(length)]
+
+
+_Shapes = list[tuple[int, ...]]
+
+
+def _convolution(shapes: _Shapes, result: tuple[int, ...], adjoint: bool) -> tuple[int, ...]:
+    return (*result, *shapes[1][1:])  # weights: output channels, height, width, input channels of the group
+
+
+def _depthwise(shapes: _Shapes, result: tuple[int, ...], adjoint: bool) -> tuple[int, ...]:
+    return (*result, *shapes[1][1:3])  # weights: 1, height, width, output channels
+
+
+def _transposed(shapes: _Shapes, result: tuple[int, ...], adjoint: bool) -> tuple[int, ...]:
+    return (*shapes[2], *shapes[1][:3])  # weights: output channels, height, width, input channels
+
+
+def _fully_connected(shapes: _Shapes, result: tuple[int, ...], adjoint: bool) -> tuple[int, ...]:
+    return (*result, shapes[1][1])  # weights: outputs, inputs
+
+
+def _matrix_product(shapes: _Shapes, result: tuple[int, ...], adjoint: bool) -> tuple[int, ...]:
+    return (*result, shapes[0][-2 if adjoint else -1])
+
+
+# The factors of an operator's multiply-accumulate operations, from the shapes of its inputs and its output.
+_COUNTED = {
+    "CONV_2D": _convolution,
+    "DEPTHWISE_CONV_2D": _depthwise,
+    "TRANSPOSE_CONV": _transposed,
+    "FULLY_CONNECTED": _fully_connected,
+    "BATCH_MATMUL": _matrix_product,
+}
+
+
+def _consumer(index: int, consumers: dict[int, _Operator]) -> str:
+    """The operator that takes a tensor; for float16 weights the one behind their DEQUANTIZE."""
+    operator = consumers.get(index)
+    if operator is not None and operator.name == "DEQUANTIZE" and operator.outputs:
+        operator = consumers.get(operator.outputs[0], operator)
+    return "" if operator is None else operator.name
+
+
+def _shape(tensor: Any) -> tuple[int, ...]:
+    return tuple(max(0, tensor.Shape(index)) for index in range(min(tensor.ShapeLength(), 16)))
+
+
+def _signature(tensor: Any) -> Shape:
+    """The shape, with None where the model leaves the size open."""
+    shape = _shape(tensor)
+    if tensor.ShapeSignatureLength() != len(shape):
+        return shape
+    return tuple(None if tensor.ShapeSignature(index) < 0 else size for index, size in enumerate(shape))
+
+
+def _constants(names: Any) -> dict[int, str]:
+    """Names by value of one of the schema's enumerations."""
+    return {value: name for name, value in vars(names).items() if isinstance(value, int)}
