@@ -1,0 +1,1 @@
+"""Labelled images: folders, manifests and arrays, split deterministically and read as a stream."""
