@@ -1,0 +1,106 @@
+"""A TensorFlow graph with its weights as constants, as one Keras layer: what a SavedModel becomes in a `.keras` file.
+
+The layer keeps the serialized GraphDef in the archive's weights (as bytes, uint8 [N]), so that the file is complete in
+itself. It computes and cannot be trained. Each time it is loaded, the graph is scanned again with the operator rules of
+`edgekit.importers.saved_model_scan`. These functions run in a child process: they import TensorFlow.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+
+from edgekit.core.errors import ModelFileError
+from edgekit.importers import saved_model_scan
+from edgekit.runtime.spec import printable
+
+_ENTRY = "graph_def"
+# Operators that hand on their first input as it is, apart from its shape.
+_HANDS_ON = frozenset({"Identity", "IdentityN", "Reshape", "Squeeze", "ExpandDims", "StopGradient", "Snapshot"})
+_ACTIVATIONS = {"Softmax": "softmax", "Sigmoid": "sigmoid", "LogSoftmax": "log_softmax", "Relu": "relu",
+                "Relu6": "relu6", "Tanh": "tanh", "MatMul": "linear", "BiasAdd": "linear"}
+
+
+@functools.cache
+def layer_class() -> type[Any]:
+    """The Keras layer `FrozenGraph`; the first call registers it as `edgekit>FrozenGraph`.
+
+    Its constructor takes the names of the graph's input and output tensors, the output's shape (None for an open
+    dimension) and dtype, and the serialized GraphDef; the latter is left out when Keras builds the layer from
+    a file and hands over the weights afterwards.
+    """
+    import tensorflow as tf  # before Keras
+
+    # isort: split
+    import keras
+
+    @keras.saving.register_keras_serializable(package="edgekit")
+    class FrozenGraph(keras.layers.Layer):  # type: ignore[misc, unused-ignore]
+        def __init__(self, input_name: str, output_name: str, output_shape: list[int | None], output_dtype: str,
+                     graph_def: bytes | None = None, **options: Any) -> None:
+            super().__init__(**{**options, "trainable": False, "autocast": False})
+            self._settings: dict[str, Any] = {"input_name": input_name, "output_name": output_name,
+                                              "output_shape": list(output_shape), "output_dtype": output_dtype}
+            self._content = b""
+            self._function: Any = None
+            if graph_def is not None:
+                self._use(graph_def)
+
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), **self._settings}
+
+        def compute_output_spec(self, x: Any) -> Any:
+            return keras.KerasTensor(self._settings["output_shape"], dtype=self._settings["output_dtype"])
+
+        def call(self, x: Any) -> Any:
+            return self._function(x)
+
+        def count_params(self) -> int:
+            tensors = [node.attr["value"].tensor for node in self._graph_def().node if node.op == "Const"]
+            return sum(math.prod(dimension.size for dimension in tensor.tensor_shape.dim) for tensor in tensors
+                       if tensor.tensor_shape.dim and tf.as_dtype(tensor.dtype).is_floating)
+
+        def last_activation(self) -> str:
+            """The activation that the graph ends with, or "unknown"."""
+            nodes = {node.name: node for node in self._graph_def().node}
+            node = nodes.get(self._settings["output_name"].partition(":")[0])
+            while node is not None and node.op in _HANDS_ON and node.input:
+                node = nodes.get(node.input[0].partition(":")[0])
+            return _ACTIVATIONS.get(node.op, "unknown") if node is not None else "unknown"
+
+        def save_own_variables(self, store: Any) -> None:
+            store[_ENTRY] = np.frombuffer(self._content, np.uint8)
+
+        def load_own_variables(self, store: Any) -> None:
+            self._use(np.asarray(store[_ENTRY], np.uint8).tobytes())
+
+        def _graph_def(self) -> Any:
+            graph_def = tf.compat.v1.GraphDef()
+            graph_def.ParseFromString(self._content)
+            return graph_def
+
+        def _use(self, content: bytes) -> None:
+            saved_model_scan.scan_graph(content, f"the layer {printable(self.name)!r}")
+            self._content = content
+            self._function = _import(self._graph_def(), self._settings)
+
+    found: type[Any] = FrozenGraph
+    return found
+
+
+def _import(graph_def: Any, settings: dict[str, Any]) -> Any:
+    """A function from one tensor to one tensor."""
+    import tensorflow as tf
+
+    try:
+        imported = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph_def, name=""), [])
+        source, result = (imported.graph.as_graph_element(settings[key]) for key in ("input_name", "output_name"))
+        if result.shape.rank is not None and result.shape.as_list() != settings["output_shape"]:
+            raise ValueError(f"its output has the shape {result.shape}")
+        return imported.prune(source, result)
+    except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise ModelFileError(f"The frozen graph cannot be used: {printable(lines[0])[:200]}.") from error
