@@ -31,8 +31,8 @@ def test_a_lock_satisfies_pyproject(lock: str) -> None:
         wanted += project["optional-dependencies"][extra]
     pinned = versions(lock)
     for requirement in map(Requirement, wanted):
-        pin = pinned.get(canonicalize_name(requirement.name))
-        assert pin and pin in requirement.specifier, f"{requirement} is not what the lock holds: make lock"
+        pin = pinned[canonicalize_name(requirement.name)]
+        assert pin in requirement.specifier, f"{requirement}, but the lock has {pin}: make lock"
 
 
 @pytest.mark.parametrize("lock", ["core", "all"])
