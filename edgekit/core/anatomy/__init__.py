@@ -4,41 +4,37 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgekit.core.anatomy.result import Anatomy, Tensor, Weight, WeightKind
-from edgekit.core.errors import EdgekitError, ModelFileError
+from edgekit.core import child
+from edgekit.core.anatomy.read import read
+from edgekit.core.anatomy.result import Anatomy, Tensor, Weight, WeightKind, from_json
+from edgekit.core.errors import ChildCrashed, ChildLimit, ModelFileError
 from edgekit.runtime.modelfile import sniff
 from edgekit.runtime.spec import printable
 
 __all__ = ["Anatomy", "Tensor", "Weight", "WeightKind", "anatomy"]
 
+TIME_LIMIT = 120.0  # seconds
+MEMORY_LIMIT = 4 << 30  # bytes, and eight times the file
+
 
 def anatomy(path: Path) -> Anatomy:
     """Take stock of a `.tflite`, `.onnx` or `.keras` file.
 
-    The parsers of ONNX and HDF5 are native code: give a file of unknown origin to a child process.
+    HDF5 crashes or hangs on damaged files (measured: within 30 random mutations of one), and ONNX's shape
+    inference is native code too: both are read in a child process, within limits.
 
     Raises:
         ModelFileError: the file is missing, damaged or of another kind.
         MissingExtraError: the package that reads this kind is not installed.
+        RuntimeMissingError: ai-edge-litert, which knows TFLite's schema, is not installed.
     """
-    kind = sniff(path)
+    if sniff(path) not in ("onnx", "keras"):
+        return read(path)
+    name = printable(str(path))
     try:
-        if kind == "tflite":
-            from edgekit.core.anatomy import tflite_file
-
-            return tflite_file.read(path)
-        if kind == "onnx":
-            from edgekit.core.anatomy import onnx_file
-
-            return onnx_file.read(path)
-        if kind == "keras":
-            from edgekit.core.anatomy import keras_file
-
-            return keras_file.read(path)
-    except EdgekitError:
-        raise
-    except Exception as error:  # readers without a verifier raise anything on damaged files
-        raise ModelFileError(f"{printable(str(path))} is a damaged .{kind} file ({type(error).__name__}).",
+        found = child.call("edgekit.core.anatomy.read:read_as_json", path=str(path), timeout=TIME_LIMIT,
+                           memory=MEMORY_LIMIT + 8 * path.stat().st_size, purpose=f"Inspecting {name}")
+    except (ChildCrashed, ChildLimit) as error:
+        raise ModelFileError(f"{name} is damaged: its reader crashed or ran out of time or memory.",
                              "Copy it again, or convert the model again.") from error
-    raise ModelFileError(f"{printable(str(path))} is no .tflite, .onnx or .keras file (it looks like: {kind}).",
-                         "Files of other kinds become a .keras or .tflite file with: edgekit import")
+    return from_json(found)

@@ -37,11 +37,12 @@ def read(path: Path) -> Anatomy:
     constants = {tensor.name: tensor for tensor in graph.initializer}
     constants |= {node.output[0]: attribute.t for node in graph.node if node.op_type == "Constant"
                   for attribute in node.attribute if attribute.name == "value"}
-    inputs = [value for value in graph.input if value.name not in constants]
+    data = [value for value in graph.input if value.name not in constants]
+    inputs, outputs = [_tensor(value) for value in data], [_tensor(value) for value in graph.output]
     operators = Counter(clean(f"{node.domain}.{node.op_type}" if node.domain else node.op_type)
                         for node in _nodes(graph))
-    return assemble(path, "onnx", map(_tensor, inputs), map(_tensor, graph.output), operators,
-                    _weights(graph, constants), _macs(model, inputs, constants))
+    return assemble(path, "onnx", inputs, outputs, operators, _weights(graph, constants),
+                    _macs(model, data, constants))
 
 
 def _nodes(graph: Any) -> Iterator[Any]:
@@ -61,6 +62,8 @@ def _weights(graph: Any, constants: dict[str, Any]) -> list[Weight]:
     weights = []
     for name, tensor in constants.items():
         dtype, bits = _dtype(tensor.data_type)
+        if not tensor.dims:  # a bound, a factor, a scale
+            continue
         node, position = consumers.get(name, (None, 0))
         op, quantization = node.op_type if node else "", ""
         if op in _WEIGHT_INPUTS:
@@ -87,6 +90,7 @@ def _quantization(node: Any, per_channel: int, constants: dict[str, Any]) -> str
 
 
 def _macs(model: Any, inputs: list[Any], constants: dict[str, Any]) -> int | None:
+    """The sum over the graph's nodes; sets the batch size of `inputs` to 1 where it is open."""
     import onnx
 
     batch = 1
@@ -119,7 +123,7 @@ def _set_to_one(graph: Any, name: str) -> None:
                 dimension.dim_value = 1
 
 
-def _node_macs(node: Any, shapes: dict[str, Shape]) -> int | None:
+def _node_macs(node: Any, shapes: dict[str, Shape | None]) -> int | None:
     """The formulas of `Anatomy.macs`; None when a shape is not known."""
     if node.domain not in ("", "ai.onnx"):
         return 0

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgekit.runtime.spec import printable
 
@@ -63,7 +64,8 @@ class Anatomy:
 
     `operators` are (name, count), most frequent first: TFLite or ONNX operators, those inside of branches and
     loops included, or Keras layer classes. `weights` are the trained tensors, largest first, and `weight_kinds`
-    and `parameters` sum them up: floating-point constants and quantized ones, but no shapes, axes or scales.
+    and `parameters` sum them up: constants that are floating-point or quantized, but no single numbers, shapes,
+    axes or scales.
 
     `macs` are the multiply-accumulate operations of one inference with batch size 1. Counted are
 
@@ -84,6 +86,22 @@ class Anatomy:
     parameters: int
     macs: int | None
     weights: tuple[Weight, ...]
+
+
+def from_json(document: dict[str, Any]) -> Anatomy:
+    """The way back from `dataclasses.asdict` and JSON."""
+
+    def tensors(kind: type[Any], name: str) -> tuple[Any, ...]:
+        return tuple(kind(**{**one, "shape": tuple(one["shape"])}) for one in document[name])
+
+    return Anatomy(**{
+        **document,
+        "inputs": tensors(Tensor, "inputs"),
+        "outputs": tensors(Tensor, "outputs"),
+        "weights": tensors(Weight, "weights"),
+        "operators": tuple((name, count) for name, count in document["operators"]),
+        "weight_kinds": tuple(WeightKind(**one) for one in document["weight_kinds"]),
+    })
 
 
 def assemble(

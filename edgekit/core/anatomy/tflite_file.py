@@ -15,6 +15,7 @@ from edgekit.runtime.spec import printable
 
 MAX_ITEMS = 1_000_000  # a hostile file can name one table any number of times
 
+_COUNTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL")
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -103,7 +104,7 @@ class _Reader:
         return self.dtypes.get(tensor.Type(), f"type {tensor.Type()}").lower()
 
     def _weight(self, tensor: Any, op: str) -> Weight | None:
-        """The tensor as a weight; None when it has no data, or is a shape, an axis or the like."""
+        """The tensor as a weight; None when it has no data, or is a single number, a shape, an axis or the like."""
         if tensor.Buffer() == 0:  # by convention: no data
             return None
         buffer = self.buffers[tensor.Buffer()]
@@ -114,9 +115,10 @@ class _Reader:
                 raise ModelFileError(f"{printable(str(self.path))} is incomplete: weights lie beyond its end.",
                                      "Copy it again.")
         dtype, quantization = self._dtype(tensor), self._quantization(tensor)
-        if not size or not (dtype in _FLOATS or quantization):
+        shape = _shape(tensor)
+        if not size or not shape or not (dtype in _FLOATS or quantization):
             return None
-        return Weight(clean(tensor.Name()), op, dtype, _shape(tensor), size, quantization)
+        return Weight(clean(tensor.Name()), op, dtype, shape, size, quantization)
 
     def _quantization(self, tensor: Any) -> str:
         quantization = tensor.Quantization()
@@ -131,19 +133,31 @@ class _Reader:
         inputs = [graph.tensors[index] for index in graph.inputs]
         if any(size is None for tensor in inputs for size in _signature(tensor)[1:]):
             return None
-        total = 0
-        for operator in graph.operators:
-            if operator.name in _COUNTED:
-                shapes = [_shape(graph.tensors[index]) if index >= 0 else () for index in operator.inputs]
-                result = _shape(graph.tensors[operator.outputs[0]])
-                total += math.prod(_COUNTED[operator.name](shapes, result, self._adjoint(operator)))
         batch = _shape(inputs[0])[0] if inputs and _shape(inputs[0]) else 1
-        return total // max(1, batch)
+        return sum(self._operator_macs(operator, graph) for operator in graph.operators) // max(1, batch)
+
+    def _operator_macs(self, operator: _Operator, graph: _Graph) -> int:
+        """The formulas of `Anatomy.macs`; in the comments, the dimensions of the weights."""
+        if operator.name not in _COUNTED:
+            return 0
+        result = _shape(graph.tensors[operator.outputs[0]])
+        data, weights = (_shape(graph.tensors[index]) for index in operator.inputs[:2])
+        match operator.name:
+            case "CONV_2D":  # output channels, height, width, input channels of the group
+                return math.prod(result + weights[1:])
+            case "DEPTHWISE_CONV_2D":  # 1, height, width, output channels
+                return math.prod(result + weights[1:3])
+            case "TRANSPOSE_CONV":  # output channels, height, width, input channels; the data is the third input
+                return math.prod(_shape(graph.tensors[operator.inputs[2]]) + weights[:3])
+            case "FULLY_CONNECTED":  # outputs, inputs
+                return math.prod(result + weights[1:])
+            case _:
+                return math.prod(result) * data[-2 if self._adjoint(operator) else -1]
 
     def _adjoint(self, operator: _Operator) -> bool:
-        """Whether a matrix product takes its first matrix transposed."""
+        """Whether BATCH_MATMUL takes its first matrix transposed."""
         table = operator.table.BuiltinOptions()
-        if operator.name != "BATCH_MATMUL" or table is None:
+        if table is None:
             return False
         options = self.schema.BatchMatMulOptions()
         options.Init(table.Bytes, table.Pos)
@@ -154,39 +168,6 @@ class _Reader:
         if self.items > MAX_ITEMS:
             raise ModelFileError(f"{printable(str(self.path))} has more than {MAX_ITEMS} parts.")
         return [item(index) for index in range(length)]
-
-
-_Shapes = list[tuple[int, ...]]
-
-
-def _convolution(shapes: _Shapes, result: tuple[int, ...], adjoint: bool) -> tuple[int, ...]:
-    return (*result, *shapes[1][1:])  # weights: output channels, height, width, input channels of the group
-
-
-def _depthwise(shapes: _Shapes, result: tuple[int, ...], adjoint: bool) -> tuple[int, ...]:
-    return (*result, *shapes[1][1:3])  # weights: 1, height, width, output channels
-
-
-def _transposed(shapes: _Shapes, result: tuple[int, ...], adjoint: bool) -> tuple[int, ...]:
-    return (*shapes[2], *shapes[1][:3])  # weights: output channels, height, width, input channels
-
-
-def _fully_connected(shapes: _Shapes, result: tuple[int, ...], adjoint: bool) -> tuple[int, ...]:
-    return (*result, shapes[1][1])  # weights: outputs, inputs
-
-
-def _matrix_product(shapes: _Shapes, result: tuple[int, ...], adjoint: bool) -> tuple[int, ...]:
-    return (*result, shapes[0][-2 if adjoint else -1])
-
-
-# The factors of an operator's multiply-accumulate operations, from the shapes of its inputs and its output.
-_COUNTED = {
-    "CONV_2D": _convolution,
-    "DEPTHWISE_CONV_2D": _depthwise,
-    "TRANSPOSE_CONV": _transposed,
-    "FULLY_CONNECTED": _fully_connected,
-    "BATCH_MATMUL": _matrix_product,
-}
 
 
 def _consumer(index: int, consumers: dict[int, _Operator]) -> str:
