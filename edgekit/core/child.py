@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import IO, Any
 
 from edgekit.core import errors
@@ -33,6 +33,7 @@ def call(
     memory: int | None = None,
     on_progress: Progress | None = None,
     purpose: str = "The child process",
+    pass_fds: Sequence[int] = (),
     **arguments: Any,
 ) -> Any:
     """Call `function` ("package.module:name") with JSON-able keyword arguments in a child process.
@@ -42,6 +43,7 @@ def call(
         memory: bytes of address space that the child may use.
         on_progress: called in the parent with what the child gives to `report`.
         purpose: begins the message when the child dies, as in "Converting x.keras".
+        pass_fds: file descriptors that stay open in the child, under the same numbers.
 
     Returns:
         What the function returned, as JSON.
@@ -56,7 +58,7 @@ def call(
     with tempfile.TemporaryFile() as log, os.fdopen(read_end, encoding="utf-8") as answers:
         process = subprocess.Popen(
             [sys.executable, "-m", "edgekit.core.child", str(write_end)],
-            stdin=subprocess.PIPE, stdout=log, stderr=log, pass_fds=[write_end], env=_environment(),
+            stdin=subprocess.PIPE, stdout=log, stderr=log, pass_fds=[write_end, *pass_fds], env=_environment(),
         )
         os.close(write_end)
         timed_out = threading.Event()

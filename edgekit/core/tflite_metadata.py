@@ -8,10 +8,12 @@ flatbuffer.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 
 import flatbuffers
 
+from edgekit.runtime.modelfile import FlatBuffer
 from edgekit.runtime.spec import ModelSpec
 
 ENTRY = "TFLITE_METADATA"
@@ -92,3 +94,19 @@ def _floats(build: flatbuffers.Builder, values: Sequence[float]) -> int:
     for value in reversed(values):
         build.PrependFloat32(value)
     return int(build.EndVector())
+
+
+def read_normalisation(metadata: bytes) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Mean and standard deviation of the first input in a metadata flatbuffer; None when it has none, or is damaged."""
+    flat = FlatBuffer(memoryview(metadata))
+    try:
+        subgraph = flat.tables(flat.root(), 3)[0]
+        image = flat.tables(subgraph, 2)[0]
+        for unit in flat.tables(image, 4):
+            if flat.scalar(unit, 0, "<B") == _NORMALIZATION_OPTIONS:
+                options = flat.reference(unit, 1)
+                if options is not None:
+                    return flat.floats(options, 0), flat.floats(options, 1)
+    except (struct.error, IndexError, ValueError):
+        pass
+    return None

@@ -35,8 +35,8 @@ class Answer:
 class Classifier:
     """A `.tflite` or `.onnx` file that carries its spec, ready to run. It belongs to one thread at a time."""
 
-    def __init__(self, path: str | Path, *, threads: int = 1) -> None:
-        """Load the file and check that its spec fits it.
+    def __init__(self, path: str | Path, *, threads: int = 1, interpreter: Interpreter | None = None) -> None:
+        """Load the file, unless it comes with an interpreter of its own, and check that its spec fits it.
 
         Raises:
             ModelFileError: the file is damaged or of another kind.
@@ -49,7 +49,7 @@ class Classifier:
             raise SpecError(f"{printable(str(path))} carries no edgekit spec, so nothing says how to feed it.",
                             f"Give it one with: edgekit import {printable(str(path))} --labels … -o …")
         self.spec = spec
-        self.interpreter = open_interpreter(self.path, threads)
+        self.interpreter = interpreter or open_interpreter(self.path, threads)
         check_fit(self.spec, self.interpreter, self.path.name)
 
     def scores(self, tensors: NDArray[Any]) -> NDArray[np.float32]:

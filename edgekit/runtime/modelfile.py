@@ -242,6 +242,12 @@ class FlatBuffer:
             raise IndexError(start)
         return bytes(self._data[start + 4 : start + 4 + size])
 
+    def floats(self, table: int, number: int) -> tuple[float, ...]:
+        """The numbers in a vector of 32-bit floats."""
+        start = self.reference(table, number)
+        count = self.u32(start) if start is not None else 0
+        return struct.unpack_from(f"<{count}f", self._data, (start or 0) + 4) if count else ()
+
     def text(self, table: int, number: int) -> str:
         """A string."""
         return self.vector(table, number).decode()

@@ -1,0 +1,115 @@
+"""Options, progress and tables that commands share."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+MODEL = click.Path(path_type=Path)
+DATA = click.Path(path_type=Path)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+seed_option = click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
+                           help="Seed of everything random.")
+max_bad_option = click.option("--max-bad", type=click.IntRange(0), default=0, show_default=True, metavar="N",
+                              help="Skip up to N unreadable images.")
+lambda_option = click.option("--allow-lambda", is_flag=True,
+                             help="Load Lambda layers. They run code from the file: only for files you trust.")
+
+KERNELS = ("bilinear-aa", "bicubic-aa", "bilinear", "nearest")
+CROPS = ("none", "center", "pad")
+
+
+def spec_options(function: Function) -> Function:
+    """The options that say how a foreign model is fed and what its answers mean."""
+    for option in reversed((
+        click.option("--labels", metavar="FILE|A,B,C", help="A file with one label a line, or the labels themselves; "
+                     "in the order of the model's outputs."),
+        click.option("--input-size", metavar="N|HxW", help="Height and width of the input, where the model leaves them open."),
+        click.option("--resize", type=click.Choice(KERNELS), help="How its training resized images. tf.image.resize and "
+                     "Keras' loaders: bilinear; Pillow and torchvision: bilinear-aa."),
+        click.option("--crop", metavar="none|pad|center[:F]", help="What its training saw of an image: all of it stretched, "
+                     "all of it on a canvas, or the centre (times F, as in center:0.875)."),
+        click.option("--channel-order", type=click.Choice(["RGB", "BGR"]), help="BGR for models trained on OpenCV images "
+                     "or with Keras' \"caffe\" preprocessing.  [default: RGB]"),
+        click.option("--mean", metavar="M[,M,M]", help="real = (byte − mean) / std, per channel or one for all."),
+        click.option("--std", metavar="S[,S,S]", help="See --mean. Inputs of 0..1: 0 and 255; of −1..1: 127.5 and 127.5."),
+        click.option("--output-activation", type=click.Choice(["softmax", "sigmoid", "logits"]),
+                     help="What the output already is; logits still need a softmax."),
+    )):
+        function = option(function)
+    return function
+
+
+def print_json(value: Any) -> None:
+    """Print a dataclass, dict or list as JSON on stdout."""
+    click.echo(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return str(value)
+
+
+def say(message: str) -> None:
+    """One line of progress on stderr."""
+    click.echo(message, err=True)
+
+
+def warn(message: str) -> None:
+    """One line of warning on stderr."""
+    click.echo(click.style("Warning: ", fg="yellow", bold=True) + message, err=True)
+
+
+def size(value: int) -> str:
+    """A number of bytes, as people write it: 29.3 KB."""
+    amount = float(value)
+    for unit in ("bytes", "KB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.3g} {unit}"
+        amount /= 1000
+    return f"{amount:.3g} GB"
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
+    """A table on stdout; all columns but the first are aligned to the right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = 200  # nothing is cut where nobody sees a window
+    console.print(table)
+
+
+@contextmanager
+def progress(description: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on stderr where that is a terminal; the yielded function takes done, total and a remark."""
+    if not sys.stderr.isatty():
+        say(f"{description} …")
+        yield lambda done, total, remark: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+               TextColumn("{task.fields[remark]}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(description, total=None, remark="")
+        yield lambda done, total, remark: bar.update(task, completed=done, total=total, remark=remark)

@@ -1,0 +1,59 @@
+"""`edgekit convert`."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgekit.cli import common
+
+
+@click.command()
+@click.argument("model", type=common.MODEL)
+@click.option("-o", "--output", type=common.MODEL, help="The .tflite or .onnx file to write.  [default: MODEL.tflite]")
+@click.option("--quantize", type=click.Choice(["none", "float16", "dynamic", "int8", "int16x8"]), default="none",
+              show_default=True, help="The scheme; int8 and int16x8 need --calibrate.")
+@click.option("--calibrate", type=common.DATA, metavar="DATA", help="Images like those that the device will see.")
+@click.option("--samples", type=click.IntRange(2, 100_000), default=200, show_default=True,
+              help="How many of them to use, evenly over the classes.")
+@click.option("--io", type=click.Choice(["uint8", "float32", "int8"]), default="uint8", show_default=True,
+              help="Type of the input: uint8 and float32 take pixels 0..255 and give float32 scores; int8 gives int8.")
+@common.spec_options
+@common.seed_option
+@common.max_bad_option
+@common.lambda_option
+@common.json_option
+def convert(model: Path, output: Path | None, quantize: str, calibrate: Path | None, samples: int, io: str, seed: int,
+            max_bad: int, allow_lambda: bool, as_json: bool, **spec_options: Any) -> None:
+    """Convert MODEL to TFLite or ONNX, quantized or not.
+
+    MODEL is a .keras, or float .tflite or .onnx file with a spec; or anything that `edgekit import` reads, with the
+    same options. The result is run and compared with its source before it is written.
+    """
+    from edgekit.convert.run import convert as run
+    from edgekit.importers.options import SpecOptions
+    from edgekit.importers.run import import_model, needs_import
+    from edgekit.runtime.spec import printable
+
+    options = SpecOptions(**spec_options)
+    with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+        source = model
+        output = output or model.with_suffix(".tflite")
+        if options.given or needs_import(model):
+            common.say(f"Importing {printable(model.name)} …")
+            source = Path(folder) / f"{model.stem}{'.keras' if needs_import(model) else model.suffix}"
+            import_model(model, source, options, allow_lambda=allow_lambda)
+        common.say(f"Converting {printable(model.name)} …")
+        made = run(source, output, quantize=quantize, calibrate=calibrate, samples=samples, io=io, seed=seed,
+                   max_bad=max_bad, allow_lambda=allow_lambda)
+    if as_json:
+        common.print_json(made)
+        return
+    for warning in made.warnings:
+        common.warn(warning)
+    compared = "" if made.agreement is None else \
+        f", the same top-1 as its float source on {made.agreement:.1%} of the calibration images"
+    click.echo(f"wrote {made.path}: {made.scheme}, {common.size(made.size)}{compared}")

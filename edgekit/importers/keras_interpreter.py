@@ -1,0 +1,103 @@
+"""A Keras model behind the interface of the device runtimes, run by TensorFlow in a child process."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.core import child, probe
+from edgekit.core.errors import ConversionError
+from edgekit.runtime import modelfile
+from edgekit.runtime.classify import Classifier
+from edgekit.runtime.interpreters import TensorInfo
+from edgekit.runtime.spec import printable
+
+
+def open_classifier(path: Path, *, threads: int = 1) -> Classifier:
+    """Open any model that carries a spec: a `.keras` file in a child process, other files in this one.
+
+    A `.tflite` or `.onnx` file that this machine has not seen before is tried in a child process first.
+
+    Raises:
+        EdgekitError: the file is damaged, unsafe, or carries no spec.
+    """
+    if modelfile.sniff(path) == "keras":
+        if modelfile.read_spec(path) is None:
+            return Classifier(path, interpreter=None)  # raises, and says what to do
+        return Classifier(path, interpreter=KerasInterpreter(path))
+    probe.vet(path)
+    return Classifier(path, threads=threads)
+
+
+class KerasInterpreter:
+    """See `edgekit.runtime.interpreters.Interpreter`. Unlike the others it may be shared by threads."""
+
+    batched = True
+
+    def __init__(self, path: Path) -> None:
+        """Start the child and wait until it has loaded the model.
+
+        Raises:
+            EdgekitError: as `edgekit.importers.keras_model.load`.
+        """
+        ours, theirs = socket.socketpair()
+        self._lock = threading.Lock()
+        self._name = printable(path.name)
+        self._executor = ThreadPoolExecutor(1, "edgekit-keras")
+        self._child: Future[Any] = self._executor.submit(
+            child.call, "edgekit.importers.keras_interpreter:serve", purpose=f"Running {self._name}",
+            pass_fds=[theirs.fileno()], path=str(path), channel=theirs.fileno(),
+        )
+        self._child.add_done_callback(lambda _: theirs.close())
+        self._connection = Connection(ours.detach())
+        shapes = self._receive()
+        self.input = TensorInfo("image", (None, *shapes[0]), "float32", None)
+        self.output = TensorInfo("scores", (None, *shapes[1]), "float32", None)
+
+    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """See Interpreter."""
+        with self._lock:
+            try:
+                self._connection.send(batch)
+            except OSError:
+                pass  # it has died: told by what follows
+            answer: NDArray[np.float32] = self._receive()
+        return answer
+
+    def close(self) -> None:
+        """End the child process."""
+        self._connection.close()
+        self._executor.shutdown()
+
+    def _receive(self) -> Any:
+        while not self._connection.poll(0.2):
+            if self._child.done():
+                self._child.result()
+                raise ConversionError(f"Running {self._name} ended without an answer.")
+        try:
+            return self._connection.recv()
+        except EOFError:
+            self._child.result()
+            raise ConversionError(f"Running {self._name} ended without an answer.") from None
+
+
+def serve(path: str, channel: int) -> None:
+    """In the child: load the model, tell its shapes, and answer batches until the parent hangs up."""
+    from edgekit.importers import keras_model
+
+    model = keras_model.load(Path(path))
+    connection = Connection(channel)
+    connection.send((tuple(model.inputs[0].shape[1:]), tuple(model.outputs[0].shape[1:])))
+    while True:
+        try:
+            batch = connection.recv()
+        except EOFError:
+            return
+        connection.send(np.asarray(model(batch, training=False), np.float32))

@@ -1,0 +1,170 @@
+"""`edgekit validate`: do the candidates answer like their reference?"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.core import embed, golden, probe
+from edgekit.core.errors import DataError, SpecError
+from edgekit.data.dataset import Dataset, open_dataset
+from edgekit.data.labels import align
+from edgekit.data.stream import BadImages, readable
+from edgekit.runtime import modelfile, preprocess
+from edgekit.runtime.classify import Classifier
+from edgekit.runtime.spec import ModelSpec, Verdict, printable
+from edgekit.validate.gate import Gate, Judgement, judge
+from edgekit.validate.score import Latency, Models, Scored, latency, score
+from edgekit.validate.statistics import Parity, compare
+
+GOLDEN_CANDIDATES = 48
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What was found about one candidate. `notes` are differences in how the two models are fed or labelled."""
+
+    path: Path
+    scheme: str
+    size_bytes: int
+    images_per_second: float
+    latency: Latency | None
+    parity: Parity
+    judgement: Judgement
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The outcome for all candidates. `labels` are the reference's; `skipped` the images that could not be read."""
+
+    reference: Path
+    reference_size_bytes: int
+    reference_images_per_second: float
+    reference_latency: Latency | None
+    data: Path
+    images: int
+    labelled: bool
+    labels: tuple[str, ...]
+    gate: Gate
+    candidates: tuple[Candidate, ...]
+    skipped: tuple[tuple[str, str], ...]
+
+    def failed(self, strict: bool) -> bool:
+        """Whether the gate says no: a candidate failed, or (strictly) one is not proven to pass."""
+        return any(candidate.judgement.outcome == "fail" or (strict and candidate.judgement.outcome != "pass")
+                   for candidate in self.candidates)
+
+
+def validate(
+    reference: str | Path,
+    candidates: Sequence[str | Path],
+    data: str | Path | Dataset,
+    *,
+    gate: Gate | None = None,
+    stamp: bool = False,
+    max_bad: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Validation:
+    """Compare each candidate with the reference on the same images, each fed by its own spec.
+
+    Args:
+        reference: the model to keep to: `.keras`, `.tflite` or `.onnx`, with a spec.
+        candidates: the models to judge, of the same kinds.
+        data: images, with labels or without, as `edgekit.data.dataset.open_dataset` reads them.
+        gate: the limits.
+        stamp: write the verdict and golden answers into each candidate; without it no file is touched.
+        max_bad: how many unreadable images may be skipped.
+        on_progress: called with the images done and their number.
+
+    Raises:
+        EdgekitError: a model or the data cannot be used.
+    """
+    gate = gate or Gate()
+    paths = [Path(reference), *map(Path, candidates)]
+    bad = BadImages(max_bad)
+    dataset = readable(data if isinstance(data, Dataset) else open_dataset(Path(data)), bad)
+    models = Models(paths)
+    try:
+        spec = models.specs[0]
+        orders = [_label_order(spec, other, paths[0], path) for other, path in zip(models.specs, paths, strict=True)]
+        index_of = align(dataset.labels, spec.labels, str(dataset.source), paths[0].name) if dataset.labels else None
+        scored, seen = score(models, dataset, bad, on_progress)
+    finally:
+        models.close()
+    if not len(seen):
+        raise DataError(f"{printable(str(dataset.source))} has no image that can be read.")
+    truth = np.array(index_of)[seen.targets()] if index_of is not None else None
+    timed = [_latency(path, other, seen) for path, other in zip(paths, models.specs, strict=True)]
+    found = []
+    for path, other, order, result, time in list(zip(paths, models.specs, orders, scored, timed, strict=True))[1:]:
+        parity = compare(scored[0].scores, result.scores[:, order], truth)
+        size = path.stat().st_size
+        judgement = judge(parity, gate, time.p50 if time else 0.0, size)
+        notes = tuple(_differences(spec, other, order))
+        found.append(Candidate(path, other.scheme, size, result.images_per_second, time, parity, judgement, notes))
+    if stamp:
+        digest = seen.digest()
+        for candidate in found:
+            _stamp(candidate, paths[0], seen, digest, gate)
+    first: Scored = scored[0]
+    return Validation(paths[0], paths[0].stat().st_size, first.images_per_second, timed[0], dataset.source, len(seen),
+                      truth is not None, spec.labels, gate, tuple(found), tuple(bad.skipped))
+
+
+def _label_order(reference: ModelSpec, candidate: ModelSpec, reference_path: Path, path: Path) -> NDArray[np.intp]:
+    """For each label of the reference, where the candidate has it. The k-th of equal labels meets the k-th."""
+    if sorted(reference.labels) != sorted(candidate.labels):
+        missing = sorted(set(reference.labels) ^ set(candidate.labels))
+        raise SpecError(f"{printable(path.name)} does not have the labels of {printable(reference_path.name)} "
+                        f"({printable(missing[0]) if missing else 'their numbers differ'}).",
+                        "Only models of the same classes can be compared.")
+    ours, theirs = (np.argsort(np.array(spec.labels), kind="stable") for spec in (reference, candidate))
+    order = np.empty(len(ours), np.intp)
+    order[ours] = theirs
+    return order
+
+
+def _differences(reference: ModelSpec, candidate: ModelSpec, order: NDArray[np.intp]) -> Iterator[str]:
+    if (order != np.arange(len(order))).any():
+        first = int(np.argmax(order != np.arange(len(order))))
+        yield (f"the label order differs (output {first} is {printable(reference.labels[first])!r} in the reference, "
+               f"{printable(candidate.labels[first])!r} here); scores were compared by name")
+    if reference.size != candidate.size:
+        yield f"the input is {candidate.input.width}×{candidate.input.height} instead of " \
+              f"{reference.input.width}×{reference.input.height}"
+    for name in ("resize", "crop", "orientation", "channel_order"):
+        ours, theirs = getattr(reference.preprocess, name), getattr(candidate.preprocess, name)
+        if ours != theirs:
+            yield f"the preprocessing differs: {name} is {theirs} instead of {ours}"
+
+
+def _latency(path: Path, spec: ModelSpec, data: Dataset) -> Latency | None:
+    if modelfile.sniff(path) == "keras":
+        return None
+    return latency(path, preprocess.prepare(data.read(0, spec.preprocess.orientation), spec))
+
+
+def _stamp(candidate: Candidate, reference: Path, data: Dataset, data_sha256: str, gate: Gate) -> None:
+    parity, path = candidate.parity, candidate.path
+    spec = modelfile.read_spec(path)
+    assert spec is not None
+    figures = {"agreement": parity.agreement, "max_difference": parity.max_difference}
+    if parity.drop is not None and parity.drop_interval is not None:
+        figures |= {"reference_top1": parity.reference_top1 or 0.0, "top1": parity.candidate_top1 or 0.0,
+                    "drop": parity.drop, "drop_low": parity.drop_interval[0], "drop_high": parity.drop_interval[1]}
+    limits = {name: float(value) for name, value in dataclasses.asdict(gate).items() if value is not None}
+    verdict = Verdict(candidate.judgement.outcome, modelfile.digest(path), modelfile.digest(reference), data_sha256,
+                      parity.images, figures, limits)
+    answers = spec.golden
+    if modelfile.sniff(path) != "keras":
+        step = max(1, len(data) // GOLDEN_CANDIDATES)
+        images = (data.read(index, spec.preprocess.orientation) for index in range(0, len(data), step))
+        answers = golden.make(Classifier(path), images)
+    embed.write_spec(path, dataclasses.replace(spec, verdict=verdict, golden=answers), path)
+    probe.mark_vetted(path)
