@@ -161,7 +161,7 @@ def test_images_that_cannot_be_resized_are_refused():
     (Crop("pad"), (50, 50), (10, 10), (0, 0, 50, 50)),
 ])
 def test_crop_box(crop, image, size, box):
-    assert crop_box(*image, spec=make_spec(*size, crop=crop)) == Box(*box)
+    assert crop_box(image[0], image[1], make_spec(*size, crop=crop)) == Box(*box)
 
 
 def test_center_boxes_lie_in_the_image_and_canvases_hold_it():
