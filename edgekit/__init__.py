@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgekit.convert.run import convert
-    from edgekit.quantize.tflite import quantize
+    from edgekit.importers.run import import_model
     from edgekit.runtime.classify import Classifier as load
     from edgekit.train.fit import train
     from edgekit.validate.run import validate
 
-__all__ = ["__version__", "convert", "load", "quantize", "train", "validate"]
+__all__ = ["__version__", "convert", "import_model", "load", "train", "validate"]
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
     "convert": ("edgekit.convert.run", "convert"),
+    "import_model": ("edgekit.importers.run", "import_model"),
     "load": ("edgekit.runtime.classify", "Classifier"),
-    "quantize": ("edgekit.quantize.tflite", "quantize"),
     "train": ("edgekit.train.fit", "train"),
     "validate": ("edgekit.validate.run", "validate"),
 }
@@ -39,7 +39,7 @@ def __getattr__(name: str) -> Any:
 
 
 class _Package(ModuleType):
-    """This package. Four rooms have the name of the public function that is their entry.
+    """This package. Three rooms have the name of the public function that is their entry.
 
     When Python imports such a room it sets it as an attribute here, which would hide the function from
     then on: `edgekit.convert` would depend on what was imported before. So that attribute is not set. The

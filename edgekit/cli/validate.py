@@ -64,43 +64,51 @@ def validate(reference: Path, candidates: tuple[Path, ...], data: Path, max_drop
 
 
 def print_validation(found: Validation) -> None:
-    """The table, and what led to each verdict."""
+    """Two tables, what the models answer and what they cost, and the verdicts."""
     from edgekit.runtime.spec import printable
 
     for name, reason in found.skipped:
         common.warn(f"skipped {name}: {reason}")
-    several = found.labelled and found.candidates[0].parity.reference_top5 is not None
-    columns = ["model", "scheme", *(["top-1"] if found.labelled else []), *(["top-5"] if several else []), "agreement",
-               *(["lost/gained", "drop (95 %)"] if found.labelled else []), "max Δ", "mean Δ", "size", "ms p50/p95",
-               "ms all threads", "images/s", "verdict"]
-    parity = found.candidates[0].parity
-    first = [printable(found.reference.name), "reference", *([_percent(parity.reference_top1)] if found.labelled else []),
-             *([_percent(parity.reference_top5)] if several else []), "", *(["", ""] if found.labelled else []), "", "",
-             common.size(found.reference_size_bytes), *_times(found.reference_latency),
-             f"{found.reference_images_per_second:.0f}", ""]
-    rows = [first] + [_row(candidate, found.labelled, several) for candidate in found.candidates]
-    common.print_table(columns, rows, f"{found.images} images of {printable(str(found.data))}")
+    names = [printable(path.name) for path in (found.reference, *(candidate.path for candidate in found.candidates))]
+    first = found.candidates[0].parity
+    accuracy = [(first.reference_top1, first.reference_top5)]
+    accuracy += [(each.parity.candidate_top1, each.parity.candidate_top5) for each in found.candidates]
+    answers: dict[str, list[str]] = {"model": names}
+    if found.labelled:
+        answers["top-1"] = [_percent(top1) for top1, _ in accuracy]
+    if first.reference_top5 is not None:
+        answers["top-5"] = [_percent(top5) for _, top5 in accuracy]
+    answers["agreement"] = ["", *(_percent(each.parity.agreement) for each in found.candidates)]
+    if found.labelled:
+        answers["lost/gained"] = ["", *(f"{each.parity.lost}/{each.parity.gained}" for each in found.candidates)]
+        answers["drop in points (95 %)"] = ["", *(_drop(each) for each in found.candidates)]
+    answers["Δ max/mean"] = ["", *(f"{each.parity.max_difference:.2g}/{each.parity.mean_difference:.1g}"
+                                   for each in found.candidates)]
+    costs = {
+        "model": names,
+        "scheme": ["reference", *(each.scheme for each in found.candidates)],
+        "size": [common.size(value) for value in (found.reference_size_bytes, *(each.size_bytes for each in found.candidates))],
+        "ms p50/p95": [_times(each)[0] for each in (found.reference_latency, *(each.latency for each in found.candidates))],
+        "all threads": [_times(each)[1] for each in (found.reference_latency, *(each.latency for each in found.candidates))],
+        "images/s": [f"{rate:.0f}" for rate in (found.reference_images_per_second,
+                                                *(each.images_per_second for each in found.candidates))],
+    }
+    common.print_table(list(answers), list(zip(*answers.values(), strict=True)),
+                       f"{found.images} images of {printable(str(found.data))}")
+    common.print_table(list(costs), list(zip(*costs.values(), strict=True)))
     for candidate in found.candidates:
-        click.echo(f"{printable(candidate.path.name)}: {candidate.judgement.outcome.upper()}")
-        for line in (*candidate.judgement.reasons, *candidate.notes, *_changed_recalls(candidate, found.labels)):
+        reasons, outcome = candidate.judgement.reasons, candidate.judgement.outcome.upper()
+        click.echo(f"{outcome} {printable(candidate.path.name)}: {' '.join(reasons)}")
+        for line in (*candidate.notes, *_changed_recalls(candidate, found.labels)):
             click.echo(f"  {line}")
 
 
-def _row(candidate: Candidate, labelled: bool, several: bool) -> list[str]:
-    from edgekit.runtime.spec import printable
-
+def _drop(candidate: Candidate) -> str:
     parity = candidate.parity
-    row = [printable(candidate.path.name), candidate.scheme]
-    if labelled:
-        row.append(_percent(parity.candidate_top1))
-    if several:
-        row.append(_percent(parity.candidate_top5))
-    row.append(_percent(parity.agreement))
-    if labelled and parity.drop is not None and parity.drop_interval is not None:
-        low, high = parity.drop_interval
-        row += [f"{parity.lost}/{parity.gained}", f"{parity.drop:z.2f} ({low:z.2f} to {high:z.2f})"]
-    return [*row, f"{parity.max_difference:.2g}", f"{parity.mean_difference:.2g}", common.size(candidate.size_bytes),
-            *_times(candidate.latency), f"{candidate.images_per_second:.0f}", candidate.judgement.outcome]
+    if parity.drop is None or parity.drop_interval is None:
+        return "–"
+    low, high = parity.drop_interval
+    return f"{parity.drop:z.2f} ({low:z.2f} to {high:z.2f})"
 
 
 def _changed_recalls(candidate: Candidate, labels: tuple[str, ...]) -> list[str]:

@@ -24,7 +24,8 @@ OPSET = 18
 def to_tflite(source: str, target: str, probes: str, answers: str, allow_lambda: bool) -> None:
     """Write the model in `source` to `target` as a float32 `.tflite` with batch 1.
 
-    `probes` is a `.npy` of inputs, float32 [N, H, W, C]; Keras' own outputs for them go to `answers`.
+    `probes` is a `.npy` of inputs, float32 [N, H, W, C], of the size that the file is to have; Keras' own outputs for
+    them go to `answers`.
 
     Raises:
         ConversionError: an operator has no TFLite built-in; the message names the Keras layers.
@@ -32,9 +33,7 @@ def to_tflite(source: str, target: str, probes: str, answers: str, allow_lambda:
     import tensorflow as tf
 
     model = keras_model.load(Path(source), allow_lambda=allow_lambda)
-    _answer(model, probes, answers)
-    frozen = _freeze(model, batch=1)
-    # The second argument is deprecated, but without a trackable object the converter cannot name layers.
+    frozen = _freeze(model, (1, *_answer(model, probes, answers)))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     try:
@@ -56,8 +55,7 @@ def to_onnx(source: str, target: str, probes: str, answers: str, allow_lambda: b
     from edgekit.convert.tf2onnx_adapter import graph_to_onnx
 
     model = keras_model.load(Path(source), allow_lambda=allow_lambda)
-    _answer(model, probes, answers)
-    frozen = _freeze(model, batch=None)
+    frozen = _freeze(model, (None, *_answer(model, probes, answers)))
     try:
         proto = graph_to_onnx(frozen.graph.as_graph_def(), frozen.inputs[0].name, frozen.outputs[0].name, OPSET)
     except Exception as error:
@@ -65,19 +63,20 @@ def to_onnx(source: str, target: str, probes: str, answers: str, allow_lambda: b
     onnx.save(proto, target)
 
 
-def _freeze(model: Any, batch: int | None) -> Any:
+def _freeze(model: Any, shape: tuple[int | None, ...]) -> Any:
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    shape = (batch, *model.inputs[0].shape[1:])
     signature = [tf.TensorSpec(shape, tf.float32, name=INPUT)]
     function = tf.function(lambda image: model(image, training=False), input_signature=signature)
     return convert_variables_to_constants_v2(function.get_concrete_function())
 
 
-def _answer(model: Any, probes: str, answers: str) -> None:
-    outputs = np.asarray(model(np.load(probes), training=False), np.float32)
-    np.save(answers, outputs)
+def _answer(model: Any, probes: str, answers: str) -> tuple[int, ...]:
+    """Answer the probes, and tell the shape of one."""
+    inputs = np.load(probes)
+    np.save(answers, np.asarray(model(inputs, training=False), np.float32))
+    return tuple(inputs.shape[1:])
 
 
 def _layers(model: Any) -> list[Any]:

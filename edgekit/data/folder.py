@@ -60,6 +60,21 @@ def open_folder(folder: Path) -> Opened:
     return Opened(ImageFiles(folder, paths), labels, targets)
 
 
+def find_images(folder: Path) -> list[Path]:
+    """All images below a folder, sorted by path; see `open_folder` for what counts as one.
+
+    Raises:
+        DataError: a folder cannot be listed.
+    """
+    entries = _visible(folder)
+    seen = {_identity(folder)}
+    found = [entry.name for entry in entries if not _is_dir(entry) and _is_image(entry)]
+    for entry in entries:
+        if _is_dir(entry):
+            found += _images_below(entry, entry.name, seen)
+    return [folder / path for path in sorted(found)]
+
+
 def _images_below(top: os.DirEntry[str], prefix: str, seen: set[tuple[int, int]]) -> Iterator[str]:
     """Paths of the images below a class folder, with "/" between their parts.
 

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -66,8 +71,9 @@ class TFLiteInterpreter:
     def __init__(self, path: Path, threads: int = 1) -> None:
         self._path = path
         try:
-            self._interpreter = _tflite_class()(model_path=str(path), num_threads=threads)
-            self._interpreter.allocate_tensors()
+            with _first_remark_hidden():
+                self._interpreter = _tflite_class()(model_path=str(path), num_threads=threads)
+                self._interpreter.allocate_tensors()
             inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         except (RuntimeError, ValueError) as error:
             raise ModelFileError(f"The TFLite runtime refuses {printable(path.name)}: {_first_line(error)}") from error
@@ -148,6 +154,33 @@ class OnnxInterpreter:
     def _invoke(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         [answer] = self._session.run([self.output.name], {self.input.name: batch})
         return np.asarray(answer).astype(np.float32, copy=False)
+
+
+_quiet = threading.Lock()
+_remarked = False
+
+
+@contextmanager
+def _first_remark_hidden() -> Iterator[None]:
+    """Keep the line "INFO: Created TensorFlow Lite XNNPACK delegate" off stderr; it comes once a process.
+
+    Native code writes it, and no setting turns it off.
+    """
+    global _remarked
+    with _quiet:
+        if _remarked:
+            yield
+            return
+        _remarked = True
+        sys.stderr.flush()
+        kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nothing, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nothing)
 
 
 def _tflite_class() -> Any:

@@ -133,17 +133,14 @@ def mapped(path: Path) -> Iterator[memoryview]:
         ModelFileError: the file is missing, empty or unreadable.
     """
     try:
-        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as pages:
-            view = memoryview(pages)
-            try:
-                yield view
-            finally:
-                view.release()
+        with path.open("rb") as stream:
+            pages = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
     except FileNotFoundError:
         raise ModelFileError(f"{printable(str(path))} does not exist.") from None
     except (OSError, ValueError) as error:
         reason = "it is empty" if isinstance(error, ValueError) else error.strerror
         raise ModelFileError(f"Cannot read {printable(str(path))}: {reason}.") from error
+    yield pages  # unmapped when the last view of it is gone
 
 
 def tflite_body(data: memoryview) -> tuple[int, int]:

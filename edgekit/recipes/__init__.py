@@ -1,0 +1,1 @@
+"""Recipes: a model from its data to its stamped files, in one command."""
