@@ -95,7 +95,7 @@ class Preprocess:
 
 @dataclass(frozen=True)
 class ScoreCalibration:
-    """Temperature of the scores (Guo et al. 2017, arXiv:1706.04599), and the score below which the answer is "not sure"."""
+    """Temperature of the scores (Guo et al. 2017, arXiv:1706.04599); below `threshold` the answer is "not sure"."""
 
     temperature: float = 1.0
     threshold: float | None = None
@@ -215,10 +215,10 @@ class ModelSpec:
         if not isinstance(document, dict):
             raise SpecError("The spec is not a JSON object.")
         version = document.pop("edgekit", None)
-        if version != VERSION:
+        if type(version) is not int or version != VERSION:
             raise SpecError(f"The spec has version {str(version)[:20]!r}; this edgekit reads version {VERSION}.",
                             "Use the edgekit that wrote the file, or a newer one.")
-        return typing.cast(ModelSpec, _build(cls, document, "spec"))
+        return typing.cast(ModelSpec, _build(cls, document, "document"))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -238,9 +238,11 @@ def printable(text: str) -> str:
 
 def _unbase64(text: str, name: str) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
+        if len(text) % 4 == 0:  # b64decode takes more padding than there should be
+            return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise SpecError(f"The spec's {name} is not valid base64.") from None
+        pass
+    raise SpecError(f"The spec's {name} is not valid base64.")
 
 
 def _build(kind: Any, value: Any, name: str) -> Any:
@@ -256,7 +258,8 @@ def _build(kind: Any, value: Any, name: str) -> Any:
         unknown = sorted(set(value) - set(hints))
         if unknown:
             raise SpecError(f"The spec's {name} has an unknown field {printable(unknown[0])[:40]!r}.")
-        known = {key: _build(hints[key], item, f"{name}.{key}") for key, item in value.items()}
+        known = {key: _build(hints[key], item, f"{name}.{key}".removeprefix("document."))
+                 for key, item in value.items()}
         missing = [f.name for f in dataclasses.fields(kind)
                    if f.name not in known and f.default is dataclasses.MISSING
                    and f.default_factory is dataclasses.MISSING]
@@ -273,13 +276,17 @@ def _build(kind: Any, value: Any, name: str) -> Any:
     if origin is dict:
         if not isinstance(value, dict):
             raise SpecError(f"The spec's {name} is not an object.")
-        return {key: _build(typing.get_args(kind)[1], item, f"{name}.{key[:40]}") for key, item in value.items()}
+        item_kind = typing.get_args(kind)[1]
+        return {_build(str, key, f"{name}'s key"): _build(item_kind, item, f"{name}.{printable(key)[:40]}")
+                for key, item in value.items()}
     if kind is float:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not _is_finite(value):
             raise SpecError(f"The spec's {name} is not a finite number.")
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise SpecError(f"The spec's {name} is not {'a whole number' if kind is int else 'a string'}.")
+    if kind is str and any("\ud800" <= character <= "\udfff" for character in value):
+        raise SpecError(f"The spec's {name} is not valid Unicode.")
     return value
 
 
@@ -306,8 +313,11 @@ def _check(spec: ModelSpec) -> None:
         ("output.dtype", output.dtype, DTYPES),
     ):
         if value not in allowed:
-            raise SpecError(f"The spec's {name} is {printable(str(value))[:40]!r}; it must be one of {', '.join(allowed)}.")
+            raise SpecError(f"The spec's {name} is {printable(str(value))[:40]!r}; "
+                            f"it must be one of {', '.join(allowed)}.")
     gray = preprocess.channel_order == "gray"
+    quantizations = [q for q in (image.quantization, output.quantization) if q is not None]
+    scales = [q.scale for q in quantizations]
     checks = (
         (1 <= image.height <= MAX_SIDE and 1 <= image.width <= MAX_SIDE,
          f"input is {image.width}×{image.height}; sides from 1 to {MAX_SIDE} are supported"),
@@ -321,8 +331,10 @@ def _check(spec: ModelSpec) -> None:
         (all(0 <= value <= 255 for value in crop.fill), "preprocess.crop.fill must be bytes"),
         ((image.dtype == "float32") == (image.quantization is None), "input.quantization does not fit input.dtype"),
         ((output.dtype == "float32") == (output.quantization is None), "output.quantization does not fit output.dtype"),
-        (all(q is None or q.scale > 0 for q in (image.quantization, output.quantization)),
-         "quantization scales must be positive"),
+        (all(scale > 0 for scale in scales), "quantization scales must be positive"),
+        (all(-32768 <= q.zero_point <= 32767 for q in quantizations), "quantization zero points must fit in 16 bits"),
+        (all(map(math.isfinite, (*preprocess.mean, *preprocess.std, *scales, output.calibration.temperature))),
+         "its numbers must be finite"),
         (output.calibration.temperature > 0, "output.calibration.temperature must be positive"),
         (output.calibration.threshold is None or 0 <= output.calibration.threshold <= 1,
          "output.calibration.threshold must lie between 0 and 1"),
@@ -339,7 +351,7 @@ def _check(spec: ModelSpec) -> None:
             raise SpecError("The spec's golden entries need either an image or a pattern.")
         if golden.pattern is not None and golden.pattern not in PATTERNS:
             raise SpecError(f"The spec's golden.pattern must be one of {', '.join(PATTERNS)}.")
-        if golden.score_array().shape != (len(spec.labels),):
+        if len(_unbase64(golden.scores, "golden.scores")) != 4 * len(spec.labels):
             raise SpecError("The spec's golden.scores do not fit its labels.")
     if spec.verdict is not None and spec.verdict.outcome not in OUTCOMES:
         raise SpecError(f"The spec's verdict.outcome must be one of {', '.join(OUTCOMES)}.")
