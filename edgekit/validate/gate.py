@@ -65,12 +65,12 @@ class Judgement:
     images_needed: int | None = None
 
 
-def judge(parity: Parity, gate: Gate, latency_ms: float, size_bytes: int) -> Judgement:
+def judge(parity: Parity, gate: Gate, latency_ms: float | None, size_bytes: int) -> Judgement:
     """Judge a candidate; the rule is in the module's docstring.
 
     Args:
         parity: how it compares with its reference (`statistics.compare`).
-        latency_ms: its median time for one image, in milliseconds.
+        latency_ms: its median time for one image, in milliseconds; None when it cannot be measured.
         size_bytes: the size of its file.
     """
     checks: list[_Check] = []
@@ -149,7 +149,9 @@ def _judge_agreement(images: int, agreement: float, limit: float) -> tuple[str, 
     return PASS if lower >= limit else FAIL if upper < limit else INCONCLUSIVE, (lower, upper)
 
 
-def _check_limit(name: str, value: float, limit: float, form: str) -> _Check:
+def _check_limit(name: str, value: float | None, limit: float, form: str) -> _Check:
+    if value is None:
+        return _Check(INCONCLUSIVE, f"The {name} was not measured; the limit is {form.format(limit)}.")
     if value <= limit:
         return _Check(PASS, f"The {name} is {form.format(value)}, within the limit of {form.format(limit)}.")
     return _Check(FAIL, f"The {name} is {form.format(value)}, above the limit of {form.format(limit)}.")

@@ -122,6 +122,13 @@ def test_latency_and_size_are_hard_limits() -> None:
                                  "The size is 1,000,000 bytes, above the limit of 999,999 bytes."]
 
 
+def test_a_limit_on_a_latency_that_cannot_be_measured_is_not_passed() -> None:
+    parity = Parity(467, 1.0, 0.0, 0.0, lost=0, gained=0)
+    assert judge(parity, Gate(), None, 1).outcome == PASS
+    judgement = judge(parity, Gate(max_latency_ms=5), None, 1)
+    assert judgement == Judgement(INCONCLUSIVE, ["The latency was not measured; the limit is 5 ms."], None)
+
+
 def test_failing_beats_inconclusive_and_inconclusive_beats_passing() -> None:
     failed = verdict(30, 0, 0, Gate(max_size_bytes=1))
     assert (failed.outcome, failed.images_needed, len(failed.reasons)) == (FAIL, None, 1)
