@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import random
+import re
 import typing
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ from edgekit.runtime.spec import (
     printable,
 )
 
-SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "docs" / "spec.schema.json").read_text(encoding="utf-8"))
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+SCHEMA = json.loads((DOCS / "spec.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 SCORES = encode_scores(np.array([0.25, 0.5, 0.25], np.float32))
@@ -300,6 +302,16 @@ def test_the_schema_has_the_fields_of_the_dataclasses() -> None:
         raise AssertionError(schema)
 
     check(ModelSpec, SCHEMA)
+
+
+def test_the_description_names_every_field_and_value() -> None:
+    text = (DOCS / "spec.md").read_text(encoding="utf-8")
+    fields = {name for schema in (SCHEMA, *SCHEMA["$defs"].values()) for name in schema["properties"]}
+    values = {*module.DTYPES, *module.LAYOUTS, *module.KERNELS, *module.CROPS, *module.ROUNDINGS,
+              *module.CHANNEL_ORDERS, *module.ORIENTATIONS, *module.ACTIVATIONS, *module.SCHEMES, *module.PATTERNS,
+              *module.OUTCOMES}
+    named = set(re.findall(r"[\w-]+", " ".join(re.findall(r"`([^`]+)`", text))))
+    assert fields | values <= named
 
 
 def test_random_documents_raise_spec_errors_only_and_the_schema_agrees() -> None:
