@@ -18,12 +18,20 @@ MODEL = click.Path(path_type=Path)
 DATA = click.Path(path_type=Path)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-seed_option = click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
-                           help="Seed of everything random.")
-max_bad_option = click.option("--max-bad", type=click.IntRange(0), default=0, show_default=True, metavar="N",
-                              help="Skip up to N unreadable images.")
-lambda_option = click.option("--allow-lambda", is_flag=True,
-                             help="Load Lambda layers. They run code from the file: only for files you trust.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Seed of everything random."
+)
+max_bad_option = click.option(
+    "--max-bad",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Skip up to N unreadable images.",
+)
+lambda_option = click.option(
+    "--allow-lambda", is_flag=True, help="Load Lambda layers. They run code from the file: only for files you trust."
+)
 
 KERNELS = ("bilinear-aa", "bicubic-aa", "bilinear", "nearest")
 CROPS = ("none", "center", "pad")
@@ -31,21 +39,44 @@ CROPS = ("none", "center", "pad")
 
 def spec_options(function: Function) -> Function:
     """The options that say how a foreign model is fed and what its answers mean."""
-    for option in reversed((
-        click.option("--labels", metavar="FILE|A,B,C", help="A file with one label a line, or the labels themselves; "
-                     "in the order of the model's outputs."),
-        click.option("--input-size", metavar="N|HxW", help="Height and width of the input, where the model leaves them open."),
-        click.option("--resize", type=click.Choice(KERNELS), help="How its training resized images. tf.image.resize and "
-                     "Keras' loaders: bilinear; Pillow and torchvision: bilinear-aa."),
-        click.option("--crop", metavar="none|pad|center[:F]", help="What its training saw of an image: all of it stretched, "
-                     "all of it on a canvas, or the centre (times F, as in center:0.875)."),
-        click.option("--channel-order", type=click.Choice(["RGB", "BGR"]), help="BGR for models trained on OpenCV images "
-                     "or with Keras' \"caffe\" preprocessing.  [default: RGB]"),
-        click.option("--mean", metavar="M[,M,M]", help="real = (byte − mean) / std, per channel or one for all."),
-        click.option("--std", metavar="S[,S,S]", help="See --mean. Inputs of 0..1: 0 and 255; of −1..1: 127.5 and 127.5."),
-        click.option("--output-activation", type=click.Choice(["softmax", "sigmoid", "logits"]),
-                     help="What the output already is; logits still need a softmax."),
-    )):
+    for option in reversed(
+        (
+            click.option(
+                "--labels",
+                metavar="FILE|A,B,C",
+                help="A file with one label a line, or the labels themselves; in the order of the model's outputs.",
+            ),
+            click.option(
+                "--input-size", metavar="N|HxW", help="Height and width of the input, where the model leaves them open."
+            ),
+            click.option(
+                "--resize",
+                type=click.Choice(KERNELS),
+                help="How its training resized images. tf.image.resize and "
+                "Keras' loaders: bilinear; Pillow and torchvision: bilinear-aa.",
+            ),
+            click.option(
+                "--crop",
+                metavar="none|pad|center[:F]",
+                help="What its training saw of an image: all of it stretched, "
+                "all of it on a canvas, or the centre (times F, as in center:0.875).",
+            ),
+            click.option(
+                "--channel-order",
+                type=click.Choice(["RGB", "BGR"]),
+                help='BGR for models trained on OpenCV images or with Keras\' "caffe" preprocessing.  [default: RGB]',
+            ),
+            click.option("--mean", metavar="M[,M,M]", help="real = (byte − mean) / std, per channel or one for all."),
+            click.option(
+                "--std", metavar="S[,S,S]", help="See --mean. Inputs of 0..1: 0 and 255; of −1..1: 127.5 and 127.5."
+            ),
+            click.option(
+                "--output-activation",
+                type=click.Choice(["softmax", "sigmoid", "logits"]),
+                help="What the output already is; logits still need a softmax.",
+            ),
+        )
+    ):
         function = option(function)
     return function
 
@@ -108,8 +139,13 @@ def progress(description: str) -> Iterator[Callable[[int, int, str], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-               TextColumn("{task.fields[remark]}"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[remark]}"),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(description, total=None, remark="")
         yield lambda done, total, remark: bar.update(task, completed=done, total=total, remark=remark)

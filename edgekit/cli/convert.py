@@ -14,20 +14,46 @@ from edgekit.cli import common
 @click.command()
 @click.argument("model", type=common.MODEL)
 @click.option("-o", "--output", type=common.MODEL, help="The .tflite or .onnx file to write.  [default: MODEL.tflite]")
-@click.option("--quantize", type=click.Choice(["none", "float16", "dynamic", "int8", "int16x8"]), default="none",
-              show_default=True, help="The scheme; int8 and int16x8 need --calibrate.")
+@click.option(
+    "--quantize",
+    type=click.Choice(["none", "float16", "dynamic", "int8", "int16x8"]),
+    default="none",
+    show_default=True,
+    help="The scheme; int8 and int16x8 need --calibrate.",
+)
 @click.option("--calibrate", type=common.DATA, metavar="DATA", help="Images like those that the device will see.")
-@click.option("--samples", type=click.IntRange(2, 100_000), default=200, show_default=True,
-              help="How many of them to use, evenly over the classes.")
-@click.option("--io", type=click.Choice(["uint8", "float32", "int8"]), default="uint8", show_default=True,
-              help="Type of the input: uint8 and float32 take pixels 0..255 and give float32 scores; int8 gives int8.")
+@click.option(
+    "--samples",
+    type=click.IntRange(2, 100_000),
+    default=200,
+    show_default=True,
+    help="How many of them to use, evenly over the classes.",
+)
+@click.option(
+    "--io",
+    type=click.Choice(["uint8", "float32", "int8"]),
+    default="uint8",
+    show_default=True,
+    help="Type of the input: uint8 and float32 take pixels 0..255 and give float32 scores; int8 gives int8.",
+)
 @common.spec_options
 @common.seed_option
 @common.max_bad_option
 @common.lambda_option
 @common.json_option
-def convert(model: Path, output: Path | None, quantize: str, calibrate: Path | None, samples: int, io: str, seed: int,
-            max_bad: int, allow_lambda: bool, as_json: bool, **spec_options: Any) -> None:
+def convert(
+    model: Path,
+    output: Path | None,
+    quantize: str,
+    calibrate: Path | None,
+    samples: int,
+    io: str,
+    seed: int,
+    max_bad: int,
+    allow_lambda: bool,
+    as_json: bool,
+    **spec_options: Any,
+) -> None:
     """Convert MODEL to TFLite or ONNX, quantized or not.
 
     MODEL is a .keras, or float .tflite or .onnx file with a spec; or anything that `edgekit import` reads, with the
@@ -47,13 +73,25 @@ def convert(model: Path, output: Path | None, quantize: str, calibrate: Path | N
             source = Path(folder) / f"{model.stem}{'.keras' if needs_import(model) else model.suffix}"
             import_model(model, source, options, allow_lambda=allow_lambda)
         common.say(f"Converting {printable(model.name)} …")
-        made = run(source, output, quantize=quantize, calibrate=calibrate, samples=samples, io=io, seed=seed,
-                   max_bad=max_bad, allow_lambda=allow_lambda)
+        made = run(
+            source,
+            output,
+            quantize=quantize,
+            calibrate=calibrate,
+            samples=samples,
+            io=io,
+            seed=seed,
+            max_bad=max_bad,
+            allow_lambda=allow_lambda,
+        )
     if as_json:
         common.print_json(made)
         return
     for warning in made.warnings:
         common.warn(warning)
-    compared = "" if made.agreement is None else \
-        f", the same top-1 as its float source on {made.agreement:.1%} of the calibration images"
+    compared = (
+        ""
+        if made.agreement is None
+        else f", the same top-1 as its float source on {made.agreement:.1%} of the calibration images"
+    )
     click.echo(f"wrote {made.path}: {made.scheme}, {common.size(made.size)}{compared}")

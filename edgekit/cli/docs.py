@@ -13,8 +13,9 @@ def document() -> str:
     commands: list[tuple[str, click.Command]] = [("edgekit", cli)]
     commands += [(f"edgekit {name}", command) for name, command in sorted(cli.commands.items())]
     for name, command in commands:
-        context = click.Context(command, info_name=name, terminal_width=110, max_content_width=110,
-                                help_option_names=["-h", "--help"])
+        context = click.Context(
+            command, info_name=name, terminal_width=110, max_content_width=110, help_option_names=["-h", "--help"]
+        )
         parts += [f"## {name}", "", "```", command.get_help(context), "```", ""]
     return "\n".join(parts)
 

@@ -17,8 +17,10 @@ def doctor(as_json: bool) -> None:
     if as_json:
         common.print_json(found)
         return
-    common.print_table(("package", "version", "for"),
-                       [(name, version or "not installed", purpose) for name, version, purpose in found.packages])
+    common.print_table(
+        ("package", "version", "for"),
+        [(name, version or "not installed", purpose) for name, version, purpose in found.packages],
+    )
     click.echo(f"Python {found.python}, {found.machine}, {found.cores} cores")
     click.echo(f"GPU: {', '.join(found.gpus) or 'none reported by an NVIDIA driver'}")
     for extra, (complete, adds) in found.extras.items():

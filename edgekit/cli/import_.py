@@ -12,17 +12,24 @@ from edgekit.cli import common
 
 @click.command("import")
 @click.argument("source", type=common.MODEL)
-@click.option("-o", "--output", type=common.MODEL, required=True,
-              help="The file to write: .keras, or .tflite or .onnx if SOURCE is that.")
+@click.option(
+    "-o",
+    "--output",
+    type=common.MODEL,
+    required=True,
+    help="The file to write: .keras, or .tflite or .onnx if SOURCE is that.",
+)
 @click.option("--weights", type=common.MODEL, metavar="FILE", help="The weights of an architecture in JSON.")
 @common.spec_options
 @common.lambda_option
 @common.json_option
-def import_(source: Path, output: Path, weights: Path | None, allow_lambda: bool, as_json: bool, **spec_options: Any) -> None:
+def import_(
+    source: Path, output: Path, weights: Path | None, allow_lambda: bool, as_json: bool, **spec_options: Any
+) -> None:
     """Give a foreign model a spec: how it is fed, and what its answers mean.
 
-    SOURCE is a .keras, .h5 or .hdf5 file, an architecture in JSON (with --weights), a SavedModel folder, or a .tflite or
-    .onnx file. What the file says is read from it; what is ambiguous must be told.
+    SOURCE is a .keras, .h5 or .hdf5 file, an architecture in JSON (with --weights), a SavedModel folder, or a .tflite
+    or .onnx file. What the file says is read from it; what is ambiguous must be told.
     """
     from edgekit.importers.options import SpecOptions
     from edgekit.importers.run import import_model
@@ -34,7 +41,9 @@ def import_(source: Path, output: Path, weights: Path | None, allow_lambda: bool
         common.print_json({"path": made.path, "spec": made.spec, "derived": made.derived})
         return
     if made.derived:
-        common.say(f"Read from the file: {'; '.join(made.derived)}.")
+        common.say(f"Not told: {'; '.join(made.derived)}.")
     image = made.spec.input
-    click.echo(f"wrote {made.path}: {image.width}×{image.height}×{image.channels} {image.dtype} in, "
-               f"{len(made.spec.labels)} labels out")
+    click.echo(
+        f"wrote {made.path}: {image.width}×{image.height}×{image.channels} {image.dtype} in, "
+        f"{len(made.spec.labels)} labels out"
+    )

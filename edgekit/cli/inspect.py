@@ -38,17 +38,40 @@ def inspect(model: Path, as_json: bool) -> None:
     else:
         _print_spec(model, spec)
     click.echo(f"parameters {found.parameters:,}" + (f", MACs {found.macs:,}" if found.macs is not None else ""))
-    common.print_table(("tensor", "dtype", "shape", "quantization"), [
-        (f"{way} {tensor.name}", tensor.dtype, "×".join("?" if side is None else str(side) for side in tensor.shape),
-         "–" if tensor.scale is None else f"scale {tensor.scale:.6g}, zero point {tensor.zero_point}")
-        for way, tensors in (("in ", found.inputs), ("out", found.outputs)) for tensor in tensors])
+    common.print_table(
+        ("tensor", "dtype", "shape", "quantization"),
+        [
+            (
+                f"{way} {tensor.name}",
+                tensor.dtype,
+                "×".join("?" if side is None else str(side) for side in tensor.shape),
+                "–" if tensor.scale is None else f"scale {tensor.scale:.6g}, zero point {tensor.zero_point}",
+            )
+            for way, tensors in (("in ", found.inputs), ("out", found.outputs))
+            for tensor in tensors
+        ],
+    )
     common.print_table(("operator", "count"), [(name, str(count)) for name, count in found.operators])
-    common.print_table(("weights", "quantization", "tensors", "parameters", "size"), [
-        (kind.dtype, kind.quantization or "–", str(kind.tensors), f"{kind.parameters:,}", common.size(kind.bytes))
-        for kind in found.weight_kinds])
-    common.print_table(("largest weights", "operator", "dtype", "shape", "size"), [
-        (weight.name if len(weight.name) <= SHOWN else f"{weight.name[:SHOWN]}…", weight.op, weight.dtype, "×".join(map(str, weight.shape)), common.size(weight.bytes))
-        for weight in found.weights[:LARGEST]])
+    common.print_table(
+        ("weights", "quantization", "tensors", "parameters", "size"),
+        [
+            (kind.dtype, kind.quantization or "–", str(kind.tensors), f"{kind.parameters:,}", common.size(kind.bytes))
+            for kind in found.weight_kinds
+        ],
+    )
+    common.print_table(
+        ("largest weights", "operator", "dtype", "shape", "size"),
+        [
+            (
+                weight.name if len(weight.name) <= SHOWN else f"{weight.name[:SHOWN]}…",
+                weight.op,
+                weight.dtype,
+                "×".join(map(str, weight.shape)),
+                common.size(weight.bytes),
+            )
+            for weight in found.weights[:LARGEST]
+        ],
+    )
 
 
 def _print_spec(model: Path, spec: ModelSpec) -> None:
@@ -56,14 +79,20 @@ def _print_spec(model: Path, spec: ModelSpec) -> None:
 
     image, process, verdict = spec.input, spec.preprocess, spec.verdict
     crop = process.crop.mode + (f" {process.crop.fraction:g}" if process.crop.mode == "center" else "")
-    click.echo(f"input   {image.width}×{image.height}, {process.channel_order}, {image.dtype}; crop {crop}, resize "
-               f"{process.resize}, mean {_list(process.mean)}, std {_list(process.std)}")
+    click.echo(
+        f"input   {image.width}×{image.height}, {process.channel_order}, {image.dtype}; crop {crop}, resize "
+        f"{process.resize}, mean {_list(process.mean)}, std {_list(process.std)}"
+    )
     click.echo(f"output  {spec.output.activation}, {spec.output.dtype}; scheme {spec.scheme}")
     shown = ", ".join(printable(label) for label in spec.labels[:8])
     click.echo(f"labels  {len(spec.labels)}: {shown}{', …' if len(spec.labels) > 8 else ''}")
-    click.echo(f"made    from {printable(spec.provenance.source) or 'unknown'} by "
-               f"{printable('; '.join(spec.provenance.steps)) or 'unknown'}")
-    click.echo(f"golden  {len(spec.golden)} answers, {sum(answer.image is not None for answer in spec.golden)} of images")
+    click.echo(
+        f"made    from {printable(spec.provenance.source) or 'unknown'} by "
+        f"{printable('; '.join(spec.provenance.steps)) or 'unknown'}"
+    )
+    click.echo(
+        f"golden  {len(spec.golden)} answers, {sum(answer.image is not None for answer in spec.golden)} of images"
+    )
     if verdict is None:
         click.echo("verdict none: `edgekit validate --stamp` writes one")
     else:

@@ -8,7 +8,14 @@ import traceback
 
 import click
 
-from edgekit.cli import build, convert, doctor, import_, inspect, predict, train, validate
+from edgekit.cli.build import build
+from edgekit.cli.convert import convert
+from edgekit.cli.doctor import doctor
+from edgekit.cli.import_ import import_
+from edgekit.cli.inspect import inspect
+from edgekit.cli.predict import predict
+from edgekit.cli.train import train
+from edgekit.cli.validate import validate
 from edgekit.core.errors import EdgekitError
 
 INTERRUPTED = 130
@@ -27,8 +34,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (train.train, import_.import_, convert.convert, validate.validate, predict.predict, inspect.inspect,
-                build.build, doctor.doctor):
+for command in (train, import_, convert, validate, predict, inspect, build, doctor):
     cli.add_command(command)
 
 
@@ -69,8 +75,10 @@ def _run(arguments: list[str]) -> int:
         if debug:
             traceback.print_exc()
         text = str(error).strip().splitlines()
-        _complain(f"edgekit itself failed: {type(error).__name__}{f': {text[0][:200]}' if text else ''}",
-                  "This is a bug. `edgekit --debug …` shows the traceback to report.")
+        _complain(
+            f"edgekit itself failed: {type(error).__name__}{f': {text[0][:200]}' if text else ''}",
+            "This is a bug. `edgekit --debug …` shows the traceback to report.",
+        )
         return INTERNAL
 
 

@@ -13,7 +13,9 @@ from edgekit.cli import common
 @click.command()
 @click.argument("model", type=common.MODEL)
 @click.argument("images", type=common.DATA, nargs=-1, required=True)
-@click.option("--top", type=click.IntRange(1), default=3, show_default=True, metavar="K", help="How many labels to name.")
+@click.option(
+    "--top", type=click.IntRange(1), default=3, show_default=True, metavar="K", help="How many labels to name."
+)
 @common.max_bad_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def predict(model: Path, images: tuple[Path, ...], top: int, max_bad: int, as_json: bool) -> None:
@@ -21,8 +23,9 @@ def predict(model: Path, images: tuple[Path, ...], top: int, max_bad: int, as_js
     from edgekit.runtime.spec import printable
     from edgekit.validate.predict import predict as run
 
-    for path, answer in run(model, images, top=top, max_bad=max_bad, on_skip=lambda name, reason: common.warn(
-            f"skipped {name}: {reason}")):
+    for path, answer in run(
+        model, images, top=top, max_bad=max_bad, on_skip=lambda name, reason: common.warn(f"skipped {name}: {reason}")
+    ):
         if as_json:
             predictions = [{"label": item.label, "score": round(item.score, 6)} for item in answer.predictions]
             unsure = {} if answer.sure else {"sure": False}

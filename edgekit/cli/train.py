@@ -13,16 +13,33 @@ from edgekit.cli import common
 @click.command()
 @click.argument("data", type=common.DATA)
 @click.option("-o", "--output", type=common.MODEL, required=True, help="The .keras file to write.")
-@click.option("--input-size", type=click.IntRange(8, 512), metavar="N",
-              help="Side of the square input in pixels.  [default: that of the images, at most 96]")
-@click.option("--epochs", type=click.IntRange(1, 10_000), default=60, show_default=True,
-              help="The most passes over the training images.")
+@click.option(
+    "--input-size",
+    type=click.IntRange(8, 512),
+    metavar="N",
+    help="Side of the square input in pixels.  [default: that of the images, at most 96]",
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(1, 10_000),
+    default=60,
+    show_default=True,
+    help="The most passes over the training images.",
+)
 @click.option("--batch-size", type=click.IntRange(1, 4096), default=32, show_default=True, help="Images a step.")
 @common.seed_option
 @common.max_bad_option
 @common.json_option
-def train(data: Path, output: Path, input_size: int | None, epochs: int, batch_size: int, seed: int, max_bad: int,
-          as_json: bool) -> None:
+def train(
+    data: Path,
+    output: Path,
+    input_size: int | None,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    max_bad: int,
+    as_json: bool,
+) -> None:
     """Train a small CNN from scratch on labelled images.
 
     DATA is a folder with a subfolder per class, a .csv or .jsonl manifest (path,label), or an .npz file (x, y).
@@ -33,12 +50,25 @@ def train(data: Path, output: Path, input_size: int | None, epochs: int, batch_s
     from edgekit.train.fit import train as run
 
     with common.progress("Training") as show:
-        def on_progress(figures: dict[str, Any]) -> None:
-            show(figures["done"], figures["total"], f"loss {figures['loss']:.3f}  accuracy {figures['accuracy']:.1%}  "
-                 f"validation {figures['val_accuracy']:.1%}")
 
-        made = run(data, output, input_size=input_size, epochs=epochs, batch_size=batch_size, seed=seed, max_bad=max_bad,
-                   on_progress=on_progress)
+        def on_progress(figures: dict[str, Any]) -> None:
+            show(
+                figures["done"],
+                figures["total"],
+                f"loss {figures['loss']:.3f}  accuracy {figures['accuracy']:.1%}  "
+                f"validation {figures['val_accuracy']:.1%}",
+            )
+
+        made = run(
+            data,
+            output,
+            input_size=input_size,
+            epochs=epochs,
+            batch_size=batch_size,
+            seed=seed,
+            max_bad=max_bad,
+            on_progress=on_progress,
+        )
     curve = output.with_suffix(".curve.svg")
     write_curve(made.history, curve)
     if as_json:
@@ -48,8 +78,10 @@ def train(data: Path, output: Path, input_size: int | None, epochs: int, batch_s
         common.warn(f"skipped {name}: {reason}")
     rows = [(label, "–" if recall is None else f"{recall:.1%}") for label, recall in made.recall.items()]
     common.print_table(("label", "recall"), [(label_of(label), recall) for label, recall in rows])
-    click.echo(f"top-1 {made.top1:.1%} on {made.images['held out']} held-out images "
-               f"(trained on {made.images['training']}, {made.stopped_at} epochs, {made.parameters:,} parameters)")
+    click.echo(
+        f"top-1 {made.top1:.1%} on {made.images['held out']} held-out images "
+        f"(trained on {made.images['training']}, {made.stopped_at} epochs, {made.parameters:,} parameters)"
+    )
     click.echo(f"wrote {output} and {curve}")
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edgekit.validate.run import Candidate, Validation
 
 
-class Bytes(click.ParamType):
+class Bytes(click.ParamType[int]):
     """A size such as 500000, 500KB or 4.5MB."""
 
     name = "size"
@@ -31,19 +31,44 @@ class Bytes(click.ParamType):
 @click.argument("reference", type=common.MODEL)
 @click.argument("candidates", type=common.MODEL, nargs=-1, required=True)
 @click.option("--data", type=common.DATA, required=True, help="Images to compare on, with labels or without.")
-@click.option("--max-drop", type=click.FloatRange(0, 100), default=1.0, show_default=True, metavar="POINTS",
-              help="The most top-1 accuracy that may be lost, in points.")
-@click.option("--min-agreement", type=click.FloatRange(0, 100), metavar="PERCENT",
-              help="The least share of images with the same top-1.  [default without labels: 98]")
-@click.option("--max-latency", type=click.FloatRange(0, min_open=True), metavar="MS", help="The most median milliseconds "
-              "for one image on one thread of this machine.")
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(0, 100),
+    default=1.0,
+    show_default=True,
+    metavar="POINTS",
+    help="The most top-1 accuracy that may be lost, in points.",
+)
+@click.option(
+    "--min-agreement",
+    type=click.FloatRange(0, 100),
+    metavar="PERCENT",
+    help="The least share of images with the same top-1.  [default without labels: 98]",
+)
+@click.option(
+    "--max-latency",
+    type=click.FloatRange(0, min_open=True),
+    metavar="MS",
+    help="The most median milliseconds for one image on one thread of this machine.",
+)
 @click.option("--max-size", type=Bytes(), metavar="SIZE", help="The largest file, as in 4.5MB.")
 @click.option("--strict", is_flag=True, help="Exit with 1 when there are too few images to decide.")
 @click.option("--stamp", is_flag=True, help="Write the verdict and golden answers into the candidates.")
 @common.max_bad_option
 @common.json_option
-def validate(reference: Path, candidates: tuple[Path, ...], data: Path, max_drop: float, min_agreement: float | None,
-             max_latency: float | None, max_size: int | None, strict: bool, stamp: bool, max_bad: int, as_json: bool) -> int:
+def validate(
+    reference: Path,
+    candidates: tuple[Path, ...],
+    data: Path,
+    max_drop: float,
+    min_agreement: float | None,
+    max_latency: float | None,
+    max_size: int | None,
+    strict: bool,
+    stamp: bool,
+    max_bad: int,
+    as_json: bool,
+) -> int:
     """Compare CANDIDATES with REFERENCE on data, each fed by its own spec, and judge them.
 
     The verdict is pass, fail or inconclusive (too few images). Exit code 1 when a candidate fails.
@@ -52,8 +77,15 @@ def validate(reference: Path, candidates: tuple[Path, ...], data: Path, max_drop
     from edgekit.validate.run import validate as run
 
     with common.progress("Validating") as show:
-        found = run(reference, candidates, data, gate=Gate(max_drop, min_agreement, max_latency, max_size), stamp=stamp,
-                    max_bad=max_bad, on_progress=lambda done, total: show(done, total, ""))
+        found = run(
+            reference,
+            candidates,
+            data,
+            gate=Gate(max_drop, min_agreement, max_latency, max_size),
+            stamp=stamp,
+            max_bad=max_bad,
+            on_progress=lambda done, total: show(done, total, ""),
+        )
     if as_json:
         common.print_json(found)
     else:
@@ -82,19 +114,33 @@ def print_validation(found: Validation) -> None:
     if found.labelled:
         answers["lost/gained"] = ["", *(f"{each.parity.lost}/{each.parity.gained}" for each in found.candidates)]
         answers["drop in points (95 %)"] = ["", *(_drop(each) for each in found.candidates)]
-    answers["Δ max/mean"] = ["", *(f"{each.parity.max_difference:.2g}/{each.parity.mean_difference:.1g}"
-                                   for each in found.candidates)]
+    answers["Δ max/mean"] = [
+        "",
+        *(f"{each.parity.max_difference:.2g}/{each.parity.mean_difference:.1g}" for each in found.candidates),
+    ]
     costs = {
         "model": names,
         "scheme": ["reference", *(each.scheme for each in found.candidates)],
-        "size": [common.size(value) for value in (found.reference_size_bytes, *(each.size_bytes for each in found.candidates))],
-        "ms p50/p95": [_times(each)[0] for each in (found.reference_latency, *(each.latency for each in found.candidates))],
-        "all threads": [_times(each)[1] for each in (found.reference_latency, *(each.latency for each in found.candidates))],
-        "images/s": [f"{rate:.0f}" for rate in (found.reference_images_per_second,
-                                                *(each.images_per_second for each in found.candidates))],
+        "size": [
+            common.size(value)
+            for value in (found.reference_size_bytes, *(each.size_bytes for each in found.candidates))
+        ],
+        "ms p50/p95": [
+            _times(each)[0] for each in (found.reference_latency, *(each.latency for each in found.candidates))
+        ],
+        "all threads": [
+            _times(each)[1] for each in (found.reference_latency, *(each.latency for each in found.candidates))
+        ],
+        "images/s": [
+            f"{rate:.0f}"
+            for rate in (found.reference_images_per_second, *(each.images_per_second for each in found.candidates))
+        ],
     }
-    common.print_table(list(answers), list(zip(*answers.values(), strict=True)),
-                       f"{found.images} images of {printable(str(found.data))}")
+    common.print_table(
+        list(answers),
+        list(zip(*answers.values(), strict=True)),
+        f"{found.images} images of {printable(str(found.data))}",
+    )
     common.print_table(list(costs), list(zip(*costs.values(), strict=True)))
     for candidate in found.candidates:
         reasons, outcome = candidate.judgement.reasons, candidate.judgement.outcome.upper()
@@ -115,9 +161,14 @@ def _changed_recalls(candidate: Candidate, labels: tuple[str, ...]) -> list[str]
     """The classes whose recall changed most, at most five."""
     from edgekit.runtime.spec import printable
 
-    changed = sorted((recall for recall in candidate.parity.recalls if recall.change), key=lambda recall: -abs(recall.change))
-    return [f"recall of {printable(labels[recall.label])}: {recall.reference:.1%} → {recall.candidate:.1%} "
-            f"({recall.images} images)" for recall in changed[:5]]
+    changed = sorted(
+        (recall for recall in candidate.parity.recalls if recall.change), key=lambda recall: -abs(recall.change)
+    )
+    return [
+        f"recall of {printable(labels[recall.label])}: {recall.reference:.1%} → {recall.candidate:.1%} "
+        f"({recall.images} images)"
+        for recall in changed[:5]
+    ]
 
 
 def _percent(value: float | None) -> str:

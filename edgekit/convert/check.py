@@ -30,14 +30,17 @@ def require_equal(reference: NDArray[np.float32], candidate: NDArray[np.float32]
         ConversionError: it does not, or one of them is not finite.
     """
     if not np.isfinite(reference).all():
-        raise ConversionError(f"{name} itself answers with NaN or infinity; there is nothing to convert.",
-                              "Its weights are damaged, or training diverged.")
+        raise ConversionError(
+            f"{name} itself answers with NaN or infinity; there is nothing to convert.",
+            "Its weights are damaged, or training diverged.",
+        )
     if not np.isfinite(candidate).all():
         raise ConversionError(f"Converting {name} gave a model that answers NaN. Nothing was written.")
     difference = float(np.abs(reference.reshape(len(reference), -1) - candidate.reshape(len(candidate), -1)).max())
     if difference > FLOAT_TOLERANCE * max(1.0, float(np.abs(reference).max())):
-        raise ConversionError(f"Converting {name} gave a model that answers differently (by {difference:.3g}). "
-                              "Nothing was written.")
+        raise ConversionError(
+            f"Converting {name} gave a model that answers differently (by {difference:.3g}). Nothing was written."
+        )
 
 
 def compare(reference: NDArray[np.float32], candidate: NDArray[np.float32], scheme: str) -> Comparison:
@@ -51,16 +54,25 @@ def compare(reference: NDArray[np.float32], candidate: NDArray[np.float32], sche
     moves, moved = np.ptp(candidate, axis=0).max(), np.ptp(reference, axis=0).max()
     winners, won = np.unique(candidate.argmax(1)), np.unique(reference.argmax(1))
     if (moves < STILL and moved > 100 * STILL) or (len(winners) == 1 and len(won) > 1 and len(reference) >= 10):
-        raise ConversionError(f"Quantizing to {scheme} gave a model that answers the same whatever it sees: it has "
-                              "collapsed. Nothing was written.",
-                              "Try --quantize int16x8 or float16, and check that the calibration images are like the training's.")
-    return Comparison(len(reference), float(np.abs(candidate - reference).max()),
-                      float((candidate.argmax(1) == reference.argmax(1)).mean()))
+        raise ConversionError(
+            f"Quantizing to {scheme} gave a model that answers the same whatever it sees: it has "
+            "collapsed. Nothing was written.",
+            "Try --quantize int16x8 or float16, and check that the calibration images are like the training's.",
+        )
+    return Comparison(
+        len(reference),
+        float(np.abs(candidate - reference).max()),
+        float((candidate.argmax(1) == reference.argmax(1)).mean()),
+    )
 
 
-def run_float(model: Interpreter, pixels: NDArray[np.uint8], channels_first: bool, batch: int = 32) -> NDArray[np.float32]:
+def run_float(model: Interpreter, pixels: NDArray[np.uint8], layout: str, batch: int = 32) -> NDArray[np.float32]:
     """Raw outputs for pixels, uint8 [N, height, width, channels], by a model whose input is float32 pixels."""
-    if channels_first:
+    if layout == "NCHW":
         pixels = pixels.transpose(0, 3, 1, 2)
-    return np.concatenate([model.run(np.ascontiguousarray(pixels[start : start + batch], np.float32))
-                           for start in range(0, len(pixels), batch)])
+    return np.concatenate(
+        [
+            model.run(np.ascontiguousarray(pixels[start : start + batch], np.float32))
+            for start in range(0, len(pixels), batch)
+        ]
+    )

@@ -96,5 +96,7 @@ def _unsupported(error: Exception, layers: list[str]) -> ConversionError:
     operators = sorted(set(re.findall(r"\b(?:Flex|tf\.)(\w+)", text)) - {"function", "lite"})
     what = f"operators {', '.join(operators[:5])}" if operators else printable(text.strip().splitlines()[0])[:200]
     where = f" (layer {', '.join(printable(name) for name in guilty[:5])})" if guilty else ""
-    return ConversionError(f"The model needs {what}{where}, which the target format does not have.",
-                           "Replace the layer by one made of standard operations, then convert again.")
+    return ConversionError(
+        f"The model needs {what}{where}, which the target format does not have.",
+        "Replace the layer by one made of standard operations, then convert again.",
+    )

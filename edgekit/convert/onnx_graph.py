@@ -10,7 +10,14 @@ import numpy as np
 from edgekit.convert import INPUT, OUTPUT
 from edgekit.core.errors import ImportRefused, MissingExtraError
 
-_QUANTIZED = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "ConvInteger", "MatMulInteger"}
+_QUANTIZED = {
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "QLinearConv",
+    "ConvInteger",
+    "MatMulInteger",
+}
 
 
 class OnnxGraph:
@@ -37,8 +44,10 @@ class OnnxGraph:
         """Raise ImportRefused unless the model takes float32 and has no quantized part."""
         quantized = {node.op_type for node in self._graph.node} & _QUANTIZED
         if self._graph.input[0].type.tensor_type.elem_type != self._onnx.TensorProto.FLOAT or quantized:
-            raise ImportRefused(f"{name} is quantized already, and quantization cannot be undone.",
-                                "Convert the float model that it was made from.")
+            raise ImportRefused(
+                f"{name} is quantized already, and quantization cannot be undone.",
+                "Convert the float model that it was made from.",
+            )
 
     def strip_byte_input(self) -> None:
         """Take away what `prepend_byte_input` added, where it did."""
@@ -60,22 +69,26 @@ class OnnxGraph:
                 node.output[:] = [new if name == old else name for name in node.output]
         self._graph.input[0].name, self._graph.output[0].name = INPUT, OUTPUT
 
-    def prepend_normalisation(self, mean: Sequence[float], std: Sequence[float], channels_first: bool) -> None:
+    def prepend_normalisation(self, mean: Sequence[float], std: Sequence[float], layout: str) -> None:
         """Let the graph take raw values and compute (x − mean) / std itself, per channel."""
-        shape = [1, len(mean), 1, 1] if channels_first else [1, 1, 1, len(mean)]
+        shape = [1, len(mean), 1, 1] if layout == "NCHW" else [1, 1, 1, len(mean)]
         scale = np.array([1 / s for s in std], np.float32).reshape(shape)
         offset = np.array([-m / s for m, s in zip(mean, std, strict=True)], np.float32).reshape(shape)
         helper = self._onnx.helper
         for name, values in (("edgekit_scale", scale), ("edgekit_offset", offset)):
             self._graph.initializer.append(self._onnx.numpy_helper.from_array(values, name))
         self._feed_through("normalised")
-        self._graph.node.insert(0, helper.make_node("Add", ["edgekit_scaled", "edgekit_offset"], ["normalised"], "edgekit_add"))
+        self._graph.node.insert(
+            0, helper.make_node("Add", ["edgekit_scaled", "edgekit_offset"], ["normalised"], "edgekit_add")
+        )
         self._graph.node.insert(0, helper.make_node("Mul", [INPUT, "edgekit_scale"], ["edgekit_scaled"], "edgekit_mul"))
 
     def prepend_byte_input(self) -> None:
         """Let the graph take uint8 (a Cast in front)."""
         self._feed_through(f"{INPUT}_float")
-        node = self._onnx.helper.make_node("Cast", [INPUT], [f"{INPUT}_float"], "edgekit_cast", to=self._onnx.TensorProto.FLOAT)
+        node = self._onnx.helper.make_node(
+            "Cast", [INPUT], [f"{INPUT}_float"], "edgekit_cast", to=self._onnx.TensorProto.FLOAT
+        )
         self._graph.node.insert(0, node)
         self._graph.input[0].type.tensor_type.elem_type = self._onnx.TensorProto.UINT8
 

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,15 +28,21 @@ from edgekit.runtime.interpreters import open_interpreter
 from edgekit.runtime.spec import PATTERNS, ModelSpec, OutputSpec, Quantization, printable
 
 SCHEMES = {"tflite": ("none", "float16", "dynamic", "int8", "int16x8"), "onnx": ("none", "float16", "dynamic", "int8")}
-IO = ("uint8", "float32", "int8")
+GRAPHS: dict[str, type[TFLiteGraph] | type[OnnxGraph]] = {"tflite": TFLiteGraph, "onnx": OnnxGraph}
+QUANTIZERS = {
+    "tflite": "edgekit.quantize.litert_adapter:quantize",
+    "onnx": "edgekit.quantize.onnx_adapter:quantize",
+}
 CALIBRATED = ("int8", "int16x8")
 PROBES = 5
 GOLDEN_CANDIDATES = 24
 LOW_AGREEMENT = 0.9
 MIN_JUDGED = 20  # fewer calibration images say nothing about the float model
 
-_TOOLS = {".tflite": ("tensorflow", "tensorflow-cpu", "keras", "litert-quantizer"),
-          ".onnx": ("tensorflow", "tensorflow-cpu", "keras", "tf2onnx", "onnx", "onnxruntime")}
+_TOOLS = {
+    ".tflite": ("tensorflow", "tensorflow-cpu", "keras", "litert-quantizer"),
+    ".onnx": ("tensorflow", "tensorflow-cpu", "keras", "tf2onnx", "onnx", "onnxruntime"),
+}
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,7 @@ def convert(
         embed.write_spec(quantized, made, bare)
         classifier = Classifier(bare)
         seen = chosen.pixels if chosen is not None else pixels
-        outputs = check.run_float(open_interpreter(core), seen, spec.input.layout == "NCHW")
+        outputs = check.run_float(open_interpreter(core), seen, spec.input.layout)
         reference = to_scores(outputs, spec.output, len(spec.labels))
         tensors = np.stack([preprocess.to_tensor(image, made) for image in seen])
         comparison = check.compare(reference, classifier.scores(tensors), quantize)
@@ -107,9 +114,14 @@ def convert(
         embed.write_spec(bare, made, finished)
         files.copy(finished, output)
         probe.mark_vetted(output)
-    return Converted(output, quantize, output.stat().st_size,
-                     comparison.agreement if chosen is not None else None, comparison.max_difference,
-                     tuple(_warnings(comparison, reference, chosen, spec)))
+    return Converted(
+        output,
+        quantize,
+        output.stat().st_size,
+        comparison.agreement if chosen is not None else None,
+        comparison.max_difference,
+        tuple(_warnings(comparison, reference, chosen, spec)),
+    )
 
 
 def _target(source: Path, output: Path, quantize: str, io: str, calibrated: bool) -> str:
@@ -117,11 +129,15 @@ def _target(source: Path, output: Path, quantize: str, io: str, calibrated: bool
     if target not in SCHEMES:
         raise EdgekitError(f"Cannot tell from {printable(output.name)} what to write.", "End it with .tflite or .onnx.")
     if quantize not in SCHEMES[target]:
-        raise EdgekitError(f"--quantize {quantize} does not exist for .{target} files.",
-                           f"Choose one of: {', '.join(SCHEMES[target])}.")
+        raise EdgekitError(
+            f"--quantize {quantize} does not exist for .{target} files.",
+            f"Choose one of: {', '.join(SCHEMES[target])}.",
+        )
     if quantize in CALIBRATED and not calibrated:
-        raise EdgekitError(f"--quantize {quantize} needs images to measure the ranges of the activations on.",
-                           "Add --calibrate DATA: a folder, manifest or .npz of images like those the device will see.")
+        raise EdgekitError(
+            f"--quantize {quantize} needs images to measure the ranges of the activations on.",
+            "Add --calibrate DATA: a folder, manifest or .npz of images like those the device will see.",
+        )
     if io == "int8" and (target, quantize) != ("tflite", "int8"):
         raise EdgekitError("--io int8 needs --quantize int8 and a .tflite output.")
     if output.resolve() == source.resolve():
@@ -132,17 +148,25 @@ def _target(source: Path, output: Path, quantize: str, io: str, calibrated: bool
 def _source_spec(source: Path) -> ModelSpec:
     kind = modelfile.sniff(source)
     if kind in ("h5", "savedmodel", "json"):
-        raise ImportRefused(f"{printable(str(source))} carries no spec: labels and preprocessing are not known.",
-                            f"Import it first: edgekit import {printable(str(source))} --labels … -o model.keras")
+        raise ImportRefused(
+            f"{printable(str(source))} carries no spec: labels and preprocessing are not known.",
+            f"Import it first: edgekit import {printable(str(source))} --labels … -o model.keras",
+        )
     spec = modelfile.read_spec(source)
     if spec is None:
         if kind == "unknown":
-            raise ImportRefused(f"{printable(str(source))} is no model file that edgekit knows.",
-                                "It reads .keras, .h5, .tflite and .onnx files and SavedModel folders.")
-        raise SpecError(f"{printable(str(source))} carries no edgekit spec, so nothing says how to feed it.",
-                        f"Give it one with: edgekit import {printable(str(source))} --labels … -o …")
+            raise ImportRefused(
+                f"{printable(str(source))} is no model file that edgekit knows.",
+                "It reads .keras, .h5, .tflite and .onnx files and SavedModel folders.",
+            )
+        raise SpecError(
+            f"{printable(str(source))} carries no edgekit spec, so nothing says how to feed it.",
+            f"Give it one with: edgekit import {printable(str(source))} --labels … -o …",
+        )
     if spec.scheme not in ("none", "unknown"):
-        raise ImportRefused(f"{printable(str(source))} is quantized already ({spec.scheme}).", "Convert its float source.")
+        raise ImportRefused(
+            f"{printable(str(source))} is quantized already ({spec.scheme}).", "Convert its float source."
+        )
     return spec
 
 
@@ -152,8 +176,9 @@ def _probe_pixels(spec: ModelSpec, chosen: Calibration | None) -> NDArray[np.uin
     return np.stack([*patterns, *(chosen.pixels[:PROBES] if chosen is not None else ())])
 
 
-def _float_core(source: Path, spec: ModelSpec, target: str, pixels: NDArray[np.uint8], work: Path,
-                allow_lambda: bool) -> Path:
+def _float_core(
+    source: Path, spec: ModelSpec, target: str, pixels: NDArray[np.uint8], work: Path, allow_lambda: bool
+) -> Path:
     """The source as a float32 file that takes pixels 0..255 and normalises them itself."""
     core = work / f"core.{target}"
     kind = modelfile.sniff(source)
@@ -161,78 +186,86 @@ def _float_core(source: Path, spec: ModelSpec, target: str, pixels: NDArray[np.u
     if kind == "keras":
         probes, answers = work / "probes.npy", work / "answers.npy"
         np.save(probes, np.stack([preprocess.to_tensor(image, spec) for image in pixels]))
-        child.call(f"edgekit.convert.keras_graph:to_{target}", purpose=f"Converting {printable(source.name)}",
-                   source=str(source), target=str(core), probes=str(probes), answers=str(answers), allow_lambda=allow_lambda)
+        child.call(
+            f"edgekit.convert.keras_graph:to_{target}",
+            purpose=f"Converting {printable(source.name)}",
+            source=str(source),
+            target=str(core),
+            probes=str(probes),
+            answers=str(answers),
+            allow_lambda=allow_lambda,
+        )
         reference = np.load(answers)
     elif kind == target:
         with modelfile.mapped(source) as view:
             start, end = modelfile.tflite_body(view) if kind == "tflite" else (0, len(view))
             core.write_bytes(view[start:end])
     else:
-        raise ImportRefused(f"A .{kind} file cannot become a .{target} file.",
-                            f"Convert its Keras source, or write a .{kind} file.")
-    channels_first = spec.input.layout == "NCHW"
-    normalises = any(spec.preprocess.mean) or any(value != 1 for value in spec.preprocess.std)
-    if target == "tflite":
-        graph = TFLiteGraph(core.read_bytes())
-        graph.strip_byte_input()
-        graph.require_float(printable(source.name))
-        graph.name_tensors()
-        if normalises:
-            graph.prepend_normalisation(spec.preprocess.mean, spec.preprocess.std)
-        core.write_bytes(graph.to_bytes())
-    else:
-        onnx_graph = OnnxGraph(core)
-        onnx_graph.strip_byte_input()
-        onnx_graph.require_float(printable(source.name))
-        onnx_graph.name_tensors()
-        if normalises:
-            onnx_graph.prepend_normalisation(spec.preprocess.mean, spec.preprocess.std, channels_first)
-        onnx_graph.save(core)
+        raise ImportRefused(
+            f"A .{kind} file cannot become a .{target} file.", f"Convert its Keras source, or write a .{kind} file."
+        )
+    graph = GRAPHS[target](core)
+    graph.strip_byte_input()
+    graph.require_float(printable(source.name))
+    graph.name_tensors()
+    if any(spec.preprocess.mean) or any(value != 1 for value in spec.preprocess.std):
+        graph.prepend_normalisation(spec.preprocess.mean, spec.preprocess.std, spec.input.layout)
+    graph.save(core)
     if reference is not None:
-        check.require_equal(reference, check.run_float(open_interpreter(core), pixels, channels_first), printable(source.name))
+        made = check.run_float(open_interpreter(core), pixels, spec.input.layout)
+        check.require_equal(reference, made, printable(source.name))
     return core
 
 
-def _quantize(core: Path, spec: ModelSpec, target: str, scheme: str, io: str, chosen: Calibration | None,
-              work: Path) -> Path:
-    quantized = core if scheme == "none" else work / f"quantized.{target}"
-    byte_io = target == "tflite" and scheme == "int8" and io in ("uint8", "int8")
+def _quantize(
+    core: Path, spec: ModelSpec, target: str, scheme: str, io: str, chosen: Calibration | None, work: Path
+) -> Path:
+    quantized = core
+    byte_io = (target, scheme) == ("tflite", "int8") and io != "float32"  # the quantizer makes bytes itself
     if scheme != "none":
-        samples = work / "samples.npy"
+        quantized = work / f"quantized.{target}"
+        samples = None
         if chosen is not None and scheme in CALIBRATED:
+            samples = str(work / "samples.npy")
             np.save(samples, chosen.pixels)
-        shared = {"source": str(core), "target": str(quantized), "scheme": scheme,
-                  "samples": str(samples) if scheme in CALIBRATED else None}
-        purpose = f"Quantizing to {scheme}"
+        extra: dict[str, Any] = {"layout": spec.input.layout}
         if target == "tflite":
-            child.call("edgekit.quantize.litert_adapter:quantize", purpose=purpose, io=io if byte_io else "float32",
-                       probabilities=spec.output.activation != "logits", **shared)
-        else:
-            child.call("edgekit.quantize.onnx_adapter:quantize", purpose=purpose,
-                       channels_first=spec.input.layout == "NCHW", **shared)
+            extra = {"io": io if byte_io else "float32", "probabilities": spec.output.activation != "logits"}
+        child.call(
+            QUANTIZERS[target],
+            purpose=f"Quantizing to {scheme}",
+            source=str(core),
+            target=str(quantized),
+            scheme=scheme,
+            samples=samples,
+            **extra,
+        )
     if io != "uint8" or byte_io:
         return quantized
     finished = work / f"bytes.{target}"
-    if target == "tflite":
-        graph = TFLiteGraph(quantized.read_bytes())
-        graph.prepend_byte_input()
-        finished.write_bytes(graph.to_bytes())
-    else:
-        onnx_graph = OnnxGraph(quantized)
-        onnx_graph.prepend_byte_input()
-        onnx_graph.save(finished)
+    graph = GRAPHS[target](quantized)
+    graph.prepend_byte_input()
+    graph.save(finished)
     return finished
 
 
-def _made_spec(spec: ModelSpec, source: Path, made: Path, scheme: str, io: str, chosen: Calibration | None) -> ModelSpec:
+def _made_spec(
+    spec: ModelSpec, source: Path, made: Path, scheme: str, io: str, chosen: Calibration | None
+) -> ModelSpec:
     """The source's spec as it is for the converted file: bytes in, normalisation in the graph."""
     model = open_interpreter(made)
     channels = spec.input.channels
     quantization = {"uint8": Quantization(1.0, 0), "int8": Quantization(1.0, -128), "float32": None}[io]
-    image = dataclasses.replace(spec.input, name=model.input.name, dtype=io, quantization=model.input.quantization or quantization)
-    output = OutputSpec(model.output.name, spec.output.activation, model.output.dtype, model.output.quantization,
-                        spec.output.calibration)
+    image = dataclasses.replace(
+        spec.input, name=model.input.name, dtype=io, quantization=model.input.quantization or quantization
+    )
+    output = OutputSpec(
+        model.output.name,
+        spec.output.activation,
+        model.output.dtype,
+        model.output.quantization,
+        spec.output.calibration,
+    )
     step = f"convert --quantize {scheme} --io {io}"
     provenance = dataclasses.replace(
         spec.provenance,
@@ -243,17 +276,28 @@ def _made_spec(spec: ModelSpec, source: Path, made: Path, scheme: str, io: str, 
         calibration_sha256=chosen.sha256 if chosen is not None and scheme in CALIBRATED else "",
     )
     process = dataclasses.replace(spec.preprocess, mean=(0.0,) * channels, std=(1.0,) * channels)
-    return dataclasses.replace(spec, input=image, preprocess=process, output=output, scheme=scheme, provenance=provenance,
-                               golden=(), verdict=None)
+    return dataclasses.replace(
+        spec,
+        input=image,
+        preprocess=process,
+        output=output,
+        scheme=scheme,
+        provenance=provenance,
+        golden=(),
+        verdict=None,
+    )
 
 
-def _warnings(comparison: check.Comparison, reference: NDArray[np.float32], chosen: Calibration | None,
-              spec: ModelSpec) -> Iterator[str]:
+def _warnings(
+    comparison: check.Comparison, reference: NDArray[np.float32], chosen: Calibration | None, spec: ModelSpec
+) -> Iterator[str]:
     if chosen is None:
         return
     if comparison.agreement < LOW_AGREEMENT:
-        yield (f"The converted model agrees with its source on only {comparison.agreement:.1%} of the calibration images. "
-               "Validate it before you use it.")
+        yield (
+            f"The converted model agrees with its source on only {comparison.agreement:.1%} of the calibration images. "
+            "Validate it before you use it."
+        )
     data = chosen.images
     if data.labels is None:
         return
@@ -266,8 +310,10 @@ def _warnings(comparison: check.Comparison, reference: NDArray[np.float32], chos
     right = float((reference.argmax(1) == truth).mean())
     chance = max(truth.count(label) for label in set(truth)) / len(truth)
     if len(truth) >= MIN_JUDGED and right <= chance and len(set(truth)) > 1:
-        yield (f"The float model itself gets only {right:.1%} of the calibration images right. "
-               "Are the labels in the order of the model's outputs, and mean, std and resize those of its training?")
+        yield (
+            f"The float model itself gets only {right:.1%} of the calibration images right. "
+            "Are the labels in the order of the model's outputs, and mean, std and resize those of its training?"
+        )
 
 
 def _golden_candidates(chosen: Calibration | None, spec: ModelSpec) -> Iterator[NDArray[np.uint8]]:

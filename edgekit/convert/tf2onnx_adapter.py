@@ -26,5 +26,7 @@ def graph_to_onnx(graph_def: Any, input_name: str, output_name: str, opset: int)
         raise MissingExtraError("Converting Keras to ONNX", "onnx", error.name or "") from error
 
     tf2onnx.optimizer.optimize_graph = lambda graph, *_, **__: graph
-    proto, _ = tf2onnx.convert.from_graph_def(graph_def, input_names=[input_name], output_names=[output_name], opset=opset)
+    proto, _ = tf2onnx.convert.from_graph_def(
+        graph_def, input_names=[input_name], output_names=[output_name], opset=opset
+    )
     return onnxslim.slim(proto)

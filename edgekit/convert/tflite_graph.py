@@ -6,6 +6,7 @@ They go through the object API that TFLite generates from its schema.fbs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,14 +23,14 @@ class TFLiteGraph:
         ModelFileError: the file is damaged or has several subgraphs.
     """
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, path: Path) -> None:
         import struct
 
         from ai_edge_litert import schema_py_generated as schema
 
         self._schema = schema
         try:
-            content = inline_weights(content)
+            content = inline_weights(path.read_bytes())
             self._model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
         except (struct.error, IndexError, ValueError, TypeError, AttributeError) as error:
             raise ModelFileError("The .tflite file is damaged: its tables point outside of it.") from error
@@ -37,32 +38,40 @@ class TFLiteGraph:
             raise ModelFileError("The .tflite file has several subgraphs, which edgekit does not edit.")
         self._graph = self._model.subgraphs[0]
 
-    def to_bytes(self) -> bytes:
-        """The edited model as a file."""
+    def save(self, path: Path) -> None:
+        """Write the edited model."""
         import flatbuffers
 
         builder = flatbuffers.Builder(1 << 20)
         builder.Finish(self._model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        path.write_bytes(builder.Output())
 
     def require_float(self, name: str) -> None:
         """Raise ImportRefused unless the model takes float32 and has no quantized tensor."""
         types = self._schema.TensorType
         if self._graph.tensors[self._graph.inputs[0]].type != types.FLOAT32 or any(
-            tensor.type in (types.INT8, types.UINT8, types.INT4) and tensor.quantization is not None
-            and tensor.quantization.scale is not None and len(tensor.quantization.scale)
+            tensor.type in (types.INT8, types.UINT8, types.INT4)
+            and tensor.quantization is not None
+            and tensor.quantization.scale is not None
+            and len(tensor.quantization.scale)
             for tensor in self._graph.tensors
         ):
-            raise ImportRefused(f"{name} is quantized already, and quantization cannot be undone.",
-                                "Convert the float model that it was made from.")
+            raise ImportRefused(
+                f"{name} is quantized already, and quantization cannot be undone.",
+                "Convert the float model that it was made from.",
+            )
 
     def strip_byte_input(self) -> None:
         """Take away what `prepend_byte_input` added, where it did."""
         first = self._graph.operators[0]
         code = self._model.operatorCodes[first.opcodeIndex].builtinCode
         tensor = self._graph.tensors[self._graph.inputs[0]]
-        if (code == self._schema.BuiltinOperator.DEQUANTIZE and list(first.inputs) == list(self._graph.inputs)
-                and tensor.type == self._schema.TensorType.UINT8 and list(tensor.quantization.scale) == [1.0]):
+        if (
+            code == self._schema.BuiltinOperator.DEQUANTIZE
+            and list(first.inputs) == list(self._graph.inputs)
+            and tensor.type == self._schema.TensorType.UINT8
+            and list(tensor.quantization.scale) == [1.0]
+        ):
             self._graph.operators.pop(0)
             self._replace_input(int(first.outputs[0]))
 
@@ -77,9 +86,9 @@ class TFLiteGraph:
         signature.inputs, signature.outputs = [self._entry(INPUT, source)], [self._entry(OUTPUT, result)]
         self._model.signatureDefs = [signature]
 
-    def prepend_normalisation(self, mean: Sequence[float], std: Sequence[float]) -> None:
+    def prepend_normalisation(self, mean: Sequence[float], std: Sequence[float], layout: str) -> None:
         """Let the graph take raw values and compute (x − mean) / std itself, as a MUL and an ADD per channel."""
-        shape = [1, 1, 1, len(mean)]
+        shape = [1, len(mean), 1, 1] if layout == "NCHW" else [1, 1, 1, len(mean)]
         scale = np.array([1 / s for s in std], np.float32)
         offset = np.array([-m / s for m, s in zip(mean, std, strict=True)], np.float32)
         model_input = self._graph.inputs[0]

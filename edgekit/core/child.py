@@ -17,6 +17,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import IO, Any
 
 from edgekit.core import errors
@@ -58,7 +59,11 @@ def call(
     with tempfile.TemporaryFile() as log, os.fdopen(read_end, encoding="utf-8") as answers:
         process = subprocess.Popen(
             [sys.executable, "-m", "edgekit.core.child", str(write_end)],
-            stdin=subprocess.PIPE, stdout=log, stderr=log, pass_fds=[write_end, *pass_fds], env=_environment(),
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            pass_fds=[write_end, *pass_fds],
+            env=_environment(),
         )
         os.close(write_end)
         timed_out = threading.Event()
@@ -100,8 +105,9 @@ def call(
             raise errors.ChildLimit(f"{purpose} needs more memory than it may use.", answer["message"])
         kind = errors.by_name(answer["error"]) if answer["error"] else errors.ConversionError
         error = kind.__new__(kind)
-        errors.EdgekitError.__init__(error, answer["message"] if answer["error"] else f"{purpose} failed: {answer['message']}",
-                                     answer["hint"])
+        errors.EdgekitError.__init__(
+            error, answer["message"] if answer["error"] else f"{purpose} failed: {answer['message']}", answer["hint"]
+        )
         error.add_note(answer["traceback"])
         raise error
 
@@ -129,10 +135,8 @@ def _listen(answers: IO[str], on_progress: Progress | None) -> dict[str, Any] | 
 
 def _close(process: subprocess.Popen[bytes]) -> None:
     if process.stdin is not None:
-        try:
+        with suppress(BrokenPipeError):
             process.stdin.close()
-        except BrokenPipeError:
-            pass
 
 
 def _environment() -> dict[str, str]:
@@ -174,13 +178,25 @@ def _main() -> None:
     try:
         _answer({"result": getattr(importlib.import_module(module), name)(**request["arguments"])})
     except errors.EdgekitError as error:
-        _answer({"error": type(error).__name__, "message": error.message, "hint": error.hint,
-                 "traceback": traceback.format_exc()})
+        _answer(
+            {
+                "error": type(error).__name__,
+                "message": error.message,
+                "hint": error.hint,
+                "traceback": traceback.format_exc(),
+            }
+        )
     except BaseException as error:
         text = str(error).strip()
-        _answer({"error": None, "memory": isinstance(error, MemoryError), "hint": "",
-                 "message": f"{type(error).__name__}: {text.splitlines()[0][:300] if text else ''}",
-                 "traceback": traceback.format_exc()})
+        _answer(
+            {
+                "error": None,
+                "memory": isinstance(error, MemoryError),
+                "hint": "",
+                "message": f"{type(error).__name__}: {text.splitlines()[0][:300] if text else ''}",
+                "traceback": traceback.format_exc(),
+            }
+        )
     os._exit(0)  # not through the exit handlers of native libraries
 
 

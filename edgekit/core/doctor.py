@@ -44,12 +44,22 @@ class Findings:
 def examine() -> Findings:
     """Look at the installed packages without importing them, and ask NVIDIA's driver for GPUs."""
     found = versions.of(*(name for name, _, _ in _PACKAGES), *_ALSO.values())
-    packages = tuple((name, found.get(name, found.get(_ALSO.get(name, ""), "")), purpose) for name, purpose, _ in _PACKAGES)
+    packages = tuple(
+        (name, found.get(name, found.get(_ALSO.get(name, ""), "")), purpose) for name, purpose, _ in _PACKAGES
+    )
     missing = {name for name, version, _ in packages if not version}
-    extras = {extra: (not any(name in missing for name, _, of in _PACKAGES if of == extra), adds)
-              for extra, adds in _ADDS.items()}
-    return Findings(platform.python_version(), f"{platform.system()} {platform.machine()}", os.cpu_count() or 1, _gpus(),
-                    packages, extras)
+    extras = {
+        extra: (not any(name in missing for name, _, of in _PACKAGES if of == extra), adds)
+        for extra, adds in _ADDS.items()
+    }
+    return Findings(
+        platform.python_version(),
+        f"{platform.system()} {platform.machine()}",
+        os.cpu_count() or 1,
+        _gpus(),
+        packages,
+        extras,
+    )
 
 
 def _gpus() -> tuple[str, ...]:
@@ -57,8 +67,13 @@ def _gpus() -> tuple[str, ...]:
     if program is None:
         return ()
     try:
-        listed = subprocess.run([program, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True,
-                                timeout=20, check=True)
+        listed = subprocess.run(
+            [program, "--query-gpu=name", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
     except (OSError, subprocess.SubprocessError):
         return ()
     return tuple(line.strip() for line in listed.stdout.splitlines() if line.strip())

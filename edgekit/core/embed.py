@@ -82,7 +82,9 @@ def _tflite(data: memoryview, spec: ModelSpec, name: str) -> bytes:
     stream = io.BytesIO()
     stream.write(_header(body, buffers))
     stream.write(body)
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:  # "a" would reopen an archive that the body ends with
+    with zipfile.ZipFile(
+        stream, "w", zipfile.ZIP_STORED
+    ) as archive:  # "a" would reopen an archive that the body ends with
         info = zipfile.ZipInfo(tflite_metadata.LABELS_FILE, _FIXED_DATE)
         archive.writestr(info, tflite_metadata.labels_file(spec, width))
     return stream.getvalue()
@@ -110,8 +112,10 @@ def _header(body: bytes, buffers: dict[str, bytes]) -> bytes:
     """
     flat = FlatBuffer(memoryview(body))
     root = flat.root()
-    kept = [(flat.text(entry, modelfile.METADATA_NAME), flat.scalar(entry, modelfile.METADATA_BUFFER, "<I"))
-            for entry in flat.tables(root, modelfile.MODEL_METADATA)]
+    kept = [
+        (flat.text(entry, modelfile.METADATA_NAME), flat.scalar(entry, modelfile.METADATA_BUFFER, "<I"))
+        for entry in flat.tables(root, modelfile.MODEL_METADATA)
+    ]
     old_buffers = flat.tables(root, modelfile.MODEL_BUFFERS)
     entries = [(name, index) for name, index in kept if name not in buffers]
     entries += [(name, len(old_buffers) + number) for number, name in enumerate(buffers)]
@@ -122,7 +126,9 @@ def _header(body: bytes, buffers: dict[str, bytes]) -> bytes:
     links: list[tuple[int, int]] = []  # where an offset stands, and the position in the body that it must reach
 
     vtable = len(out)
-    out += struct.pack("<HH8H", 4 + 2 * _MODEL_FIELDS, 4 + 4 * _MODEL_FIELDS, *(4 + 4 * n for n in range(_MODEL_FIELDS)))
+    out += struct.pack(
+        "<HH8H", 4 + 2 * _MODEL_FIELDS, 4 + 4 * _MODEL_FIELDS, *(4 + 4 * n for n in range(_MODEL_FIELDS))
+    )
     table = len(out)
     struct.pack_into("<I", out, 0, table)
     out += bytes(4 + 4 * _MODEL_FIELDS)

@@ -60,8 +60,9 @@ class MissingExtraError(EdgekitError):
 
     def __init__(self, purpose: str, extra: str, package: str = "") -> None:
         missing = f" ({package} is not installed)" if package else ""
-        super().__init__(f"{purpose} needs edgekit's '{extra}' extra{missing}.",
-                         f"Install it with: pip install 'edgekit[{extra}]'")
+        super().__init__(
+            f"{purpose} needs edgekit's '{extra}' extra{missing}.", f"Install it with: pip install 'edgekit[{extra}]'"
+        )
 
 
 class ConversionError(EdgekitError):

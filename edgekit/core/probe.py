@@ -30,14 +30,23 @@ def vet(path: Path) -> None:
     if mark.exists():
         return
     try:
-        child.call("edgekit.core.probe:load_and_run", timeout=TIMEOUT, memory=MEMORY + 4 * path.stat().st_size,
-                   purpose=f"Loading {printable(path.name)}", path=str(path))
+        child.call(
+            "edgekit.core.probe:load_and_run",
+            timeout=TIMEOUT,
+            memory=MEMORY + 4 * path.stat().st_size,
+            purpose=f"Loading {printable(path.name)}",
+            path=str(path),
+        )
     except ChildCrashed as error:
-        raise ModelFileError(f"{printable(str(path))} is damaged or hostile: it crashes the interpreter.",
-                             "Get the file again from its source.") from error
+        raise ModelFileError(
+            f"{printable(str(path))} is damaged or hostile: it crashes the interpreter.",
+            "Get the file again from its source.",
+        ) from error
     except ChildLimit as error:
-        raise ModelFileError(f"{printable(str(path))} needs more than {TIMEOUT:g} s or {MEMORY >> 30} GB to run once.",
-                             "Get the file again from its source, or use a smaller model.") from error
+        raise ModelFileError(
+            f"{printable(str(path))} needs more than {TIMEOUT:g} s or {MEMORY >> 30} GB to run once.",
+            "Get the file again from its source, or use a smaller model.",
+        ) from error
     mark_vetted(path)
 
 

@@ -39,27 +39,36 @@ def classifier_metadata(spec: ModelSpec) -> bytes:
     options = _table(build, {0: ("offset", _floats(build, mean)), 1: ("offset", _floats(build, std))})
     unit = _table(build, {0: ("uint8", _NORMALIZATION_OPTIONS), 1: ("offset", options)})
     stats = _table(build, {0: ("offset", _floats(build, high)), 1: ("offset", _floats(build, low))})
-    image = _table(build, {
-        0: ("offset", build.CreateString(spec.input.name)),
-        3: ("offset", content),
-        4: ("offset", _references(build, [unit])),
-        5: ("offset", stats),
-    })
+    image = _table(
+        build,
+        {
+            0: ("offset", build.CreateString(spec.input.name)),
+            3: ("offset", content),
+            4: ("offset", _references(build, [unit])),
+            5: ("offset", stats),
+        },
+    )
 
     feature = _table(build, {0: ("uint8", _FEATURE_PROPERTIES), 1: ("offset", _table(build, {}))})
     labels = _table(build, {0: ("offset", build.CreateString(LABELS_FILE)), 2: ("int8", _TENSOR_AXIS_LABELS)})
-    scores = _table(build, {
-        0: ("offset", build.CreateString(spec.output.name)),
-        3: ("offset", feature),
-        6: ("offset", _references(build, [labels])),
-    })
+    scores = _table(
+        build,
+        {
+            0: ("offset", build.CreateString(spec.output.name)),
+            3: ("offset", feature),
+            6: ("offset", _references(build, [labels])),
+        },
+    )
 
     subgraph = _table(build, {2: ("offset", _references(build, [image])), 3: ("offset", _references(build, [scores]))})
-    root = _table(build, {
-        0: ("offset", build.CreateString("edgekit")),
-        3: ("offset", _references(build, [subgraph])),
-        7: ("offset", build.CreateString(_PARSER_VERSION)),
-    })
+    root = _table(
+        build,
+        {
+            0: ("offset", build.CreateString("edgekit")),
+            3: ("offset", _references(build, [subgraph])),
+            7: ("offset", build.CreateString(_PARSER_VERSION)),
+        },
+    )
     build.Finish(root, b"M001")
     return bytes(build.Output())
 
@@ -75,7 +84,11 @@ def labels_file(spec: ModelSpec, width: int) -> bytes:
 
 
 def _table(build: flatbuffers.Builder, slots: dict[int, tuple[str, int]]) -> int:
-    prepend = {"offset": build.PrependUOffsetTRelativeSlot, "uint8": build.PrependUint8Slot, "int8": build.PrependInt8Slot}
+    prepend = {
+        "offset": build.PrependUOffsetTRelativeSlot,
+        "uint8": build.PrependUint8Slot,
+        "int8": build.PrependInt8Slot,
+    }
     build.StartObject(max(slots, default=-1) + 1)
     for number, (kind, value) in slots.items():
         prepend[kind](number, value, 0)

@@ -23,10 +23,12 @@ def align(classes: Sequence[str], labels: Sequence[str], data: str, model: str) 
     found = []
     for name in classes:
         similar = folded.get(name.strip().casefold(), [])
-        index = exact.get(name, similar[0] if len(similar) == 1 else None)
-        if index is None:
-            raise DataError(f"{printable(data)} has the class {printable(name)!r}, which {printable(model)} does not know.",
-                            f"Its labels are: {', '.join(printable(label) for label in labels[:10])}"
-                            f"{', …' if len(labels) > 10 else ''}. Rename the class folders to match.")
-        found.append(index)
+        found_at = exact.get(name, similar[0] if len(similar) == 1 else None)
+        if found_at is None:
+            raise DataError(
+                f"{printable(data)} has the class {printable(name)!r}, which {printable(model)} does not know.",
+                f"Its labels are: {', '.join(printable(label) for label in labels[:10])}"
+                f"{', …' if len(labels) > 10 else ''}. Rename the class folders to match.",
+            )
+        found.append(found_at)
     return found

@@ -49,15 +49,18 @@ def of_keras(path: Path, description: dict[str, Any]) -> Facts:
     name = printable(path.name)
     for what in ("inputs", "outputs"):
         if len(description[what]) != 1:
-            raise ImportRefused(f"{name} has {len(description[what])} {what}; edgekit takes models of one image and one "
-                                "output.")
+            raise ImportRefused(
+                f"{name} has {len(description[what])} {what}; edgekit takes models of one image and one output."
+            )
     source, result = description["inputs"][0], description["outputs"][0]
     if source["dtype"] != "float32":
         raise ImportRefused(f"{name} takes {source['dtype']}; edgekit imports Keras models that take float32.")
     height, width, channels, layout = _image_shape(name, source["shape"])
     if layout != "NHWC":
-        raise ImportRefused(f"{name} wants the channels first; TFLite and TensorFlow on a CPU want them last.",
-                            "Rebuild it with data_format='channels_last'.")
+        raise ImportRefused(
+            f"{name} wants the channels first; TFLite and TensorFlow on a CPU want them last.",
+            "Rebuild it with data_format='channels_last'.",
+        )
     scores = result["shape"][-1]
     if scores is None or any(side not in (None, 1) for side in result["shape"][1:-1]):
         raise ImportRefused(f"{name} gives an output of shape {tuple(result['shape'])}, which is not a list of scores.")
@@ -65,8 +68,20 @@ def of_keras(path: Path, description: dict[str, Any]) -> Facts:
     normalises = description["normalization"]
     takes_bytes = normalises is not None and min(normalises["std"]) >= BYTE_STD
     return Facts(
-        "image", height, width, channels, layout, "float32", None, "scores", "float32", None, int(scores), activation,
-        (0.0,) * channels if takes_bytes else None, (1.0,) * channels if takes_bytes else None,
+        "image",
+        height,
+        width,
+        channels,
+        layout,
+        "float32",
+        None,
+        "scores",
+        "float32",
+        None,
+        int(scores),
+        activation,
+        (0.0,) * channels if takes_bytes else None,
+        (1.0,) * channels if takes_bytes else None,
     )
 
 
@@ -104,11 +119,24 @@ def of_onnx(path: Path) -> Facts:
     graph = onnx.load(str(path), load_external_data=False).graph
     makers = {name: node for node in graph.node for name in node.output}
     node = makers.get(model.output.name)
-    while node is not None and node.op_type in ("DequantizeLinear", "QuantizeLinear", "Reshape", "Flatten", "Cast",
-                                                "Identity", "Squeeze"):
+    while node is not None and node.op_type in (
+        "DequantizeLinear",
+        "QuantizeLinear",
+        "Reshape",
+        "Flatten",
+        "Cast",
+        "Identity",
+        "Squeeze",
+    ):
         node = makers.get(node.input[0])
     kind = node.op_type if node is not None else ""
-    activation = {"Softmax": "softmax", "Sigmoid": "sigmoid", "Gemm": "logits", "MatMul": "logits", "Add": "logits"}.get(kind)
+    activation = {
+        "Softmax": "softmax",
+        "Sigmoid": "sigmoid",
+        "Gemm": "logits",
+        "MatMul": "logits",
+        "Add": "logits",
+    }.get(kind)
     return _facts(path, model, model.output, activation)
 
 
@@ -123,12 +151,25 @@ def _facts(path: Path, model: Interpreter, output: TensorInfo, activation: str |
     scores = output.shape[-1] if len(output.shape) > 1 else None
     if scores is None or any(side not in (None, 1) for side in output.shape[1:-1]):
         raise ImportRefused(f"{name} gives an output of shape {output.shape}, which is not a list of scores.")
-    return Facts(model.input.name, height, width, channels, layout, model.input.dtype, quantization, output.name,
-                 output.dtype, output.quantization, scores, activation)
+    return Facts(
+        model.input.name,
+        height,
+        width,
+        channels,
+        layout,
+        model.input.dtype,
+        quantization,
+        output.name,
+        output.dtype,
+        output.quantization,
+        scores,
+        activation,
+    )
 
 
-def _with(facts: Facts, mean: tuple[float, ...] | None, std: tuple[float, ...] | None,
-          labels: tuple[str, ...] | None) -> Facts:
+def _with(
+    facts: Facts, mean: tuple[float, ...] | None, std: tuple[float, ...] | None, labels: tuple[str, ...] | None
+) -> Facts:
     from dataclasses import replace
 
     if mean is not None and std is not None:
@@ -145,8 +186,9 @@ def _image_shape(name: str, shape: list[int | None]) -> tuple[int | None, int | 
         if shape[1] in CHANNELS:
             return shape[2], shape[3], int(shape[1] or 0), "NCHW"
     shown = "×".join("?" if side is None else str(side) for side in shape)
-    raise ImportRefused(f"{name} takes an input of shape {shown}; edgekit feeds images: batch × height × width × 1 or 3 "
-                        "channels.")
+    raise ImportRefused(
+        f"{name} takes an input of shape {shown}; edgekit feeds images: batch × height × width × 1 or 3 channels."
+    )
 
 
 def _tflite_activation(content: bytes) -> str | None:
@@ -167,8 +209,14 @@ def _tflite_activation(content: bytes) -> str | None:
         kind = max(code.builtinCode, code.deprecatedBuiltinCode)
     except (struct.error, IndexError, ValueError, TypeError, AttributeError) as error:
         raise ModelFileError("The .tflite file is damaged: its tables point outside of it.") from error
-    return {codes.SOFTMAX: "softmax", codes.LOGISTIC: "sigmoid", codes.FULLY_CONNECTED: "logits",
-            codes.CONV_2D: "logits", codes.ADD: "logits", codes.MEAN: "logits"}.get(kind)
+    return {
+        codes.SOFTMAX: "softmax",
+        codes.LOGISTIC: "sigmoid",
+        codes.FULLY_CONNECTED: "logits",
+        codes.CONV_2D: "logits",
+        codes.ADD: "logits",
+        codes.MEAN: "logits",
+    }.get(kind)
 
 
 def _tflite_labels(path: Path) -> tuple[str, ...] | None:

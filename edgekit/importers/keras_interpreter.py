@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,12 @@ class KerasInterpreter:
         self._name = printable(path.name)
         self._executor = ThreadPoolExecutor(1, "edgekit-keras")
         self._child: Future[Any] = self._executor.submit(
-            child.call, "edgekit.importers.keras_interpreter:serve", purpose=f"Running {self._name}",
-            pass_fds=[theirs.fileno()], path=str(path), channel=theirs.fileno(),
+            child.call,
+            "edgekit.importers.keras_interpreter:serve",
+            purpose=f"Running {self._name}",
+            pass_fds=[theirs.fileno()],
+            path=str(path),
+            channel=theirs.fileno(),
         )
         self._child.add_done_callback(lambda _: theirs.close())
         self._connection = Connection(ours.detach())
@@ -64,10 +69,8 @@ class KerasInterpreter:
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         """See Interpreter."""
         with self._lock:
-            try:
+            with suppress(OSError):  # it has died: told by what follows
                 self._connection.send(batch)
-            except OSError:
-                pass  # it has died: told by what follows
             answer: NDArray[np.float32] = self._receive()
         return answer
 

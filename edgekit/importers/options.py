@@ -48,18 +48,24 @@ def parse_labels(text: str) -> tuple[str, ...]:
                 raise EdgekitError(f"--labels {printable(text)} is too large for a list of labels.")
             labels = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
         except OSError as error:
-            raise EdgekitError(f"Cannot read --labels {printable(text)}: {error.strerror}.",
-                               "Name a file with one label a line, or the labels themselves: cat,dog") from error
+            raise EdgekitError(
+                f"Cannot read --labels {printable(text)}: {error.strerror}.",
+                "Name a file with one label a line, or the labels themselves: cat,dog",
+            ) from error
         except UnicodeDecodeError as error:
             raise EdgekitError(f"--labels {printable(text)} is not a text file (UTF-8).") from error
         while labels and not labels[-1]:
             labels.pop()
     for number, label in enumerate(labels, start=1):
         if not label:
-            raise EdgekitError(f"--labels {printable(text)[:80]}: label {number} is empty.",
-                               "Every output of the model needs a label; remove blank lines.")
+            raise EdgekitError(
+                f"--labels {printable(text)[:80]}: label {number} is empty.",
+                "Every output of the model needs a label; remove blank lines.",
+            )
         if printable(label) != label:
-            raise EdgekitError(f"--labels {printable(text)[:80]}: label {number} has control characters: {printable(label)[:40]!r}.")
+            raise EdgekitError(
+                f"--labels {printable(text)[:80]}: label {number} has control characters: {printable(label)[:40]!r}."
+            )
     return tuple(labels)
 
 
@@ -68,7 +74,9 @@ def parse_size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{1,4})(?:[x×](\d{1,4}))?", text.strip())
     height, width = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
-        raise EdgekitError(f"--input-size {printable(text)} is not a size.", "Write 224, or 240x320 for height x width.")
+        raise EdgekitError(
+            f"--input-size {printable(text)} is not a size.", "Write 224, or 240x320 for height x width."
+        )
     return height, width
 
 
@@ -93,6 +101,8 @@ def parse_channels(option: str, text: str, channels: int) -> tuple[float, ...]:
     if len(values) == 1:
         values *= channels
     if len(values) != channels or not all(map(math.isfinite, values)) or (option == "--std" and min(values) <= 0):
-        raise EdgekitError(f"{option} {printable(text)} does not fit a model of {channels} channels.",
-                           f"Write one number{' above 0' if option == '--std' else ''}, or {channels} with commas between.")
+        raise EdgekitError(
+            f"{option} {printable(text)} does not fit a model of {channels} channels.",
+            f"Write one number{' above 0' if option == '--std' else ''}, or {channels} with commas between.",
+        )
     return values

@@ -39,8 +39,9 @@ def choose(data: Dataset, spec: ModelSpec, samples: int, seed: int, bad: BadImag
         DataError: the images cannot calibrate a model; see `check`. Or too many of them cannot be read.
     """
     sample = data.subset(stratified_sample(data, samples, seed))
-    prepared = map_images(lambda image: preprocess.pixels(image, spec), sample, bad,
-                          orientation=spec.preprocess.orientation)
+    prepared = map_images(
+        lambda image: preprocess.pixels(image, spec), sample, bad, orientation=spec.preprocess.orientation
+    )
     kept, pixels = zip(*prepared, strict=True)
     stacked = np.stack(pixels)
     check(stacked, spec, printable(str(data.source)))
@@ -58,11 +59,17 @@ def check(pixels: NDArray[np.uint8], spec: ModelSpec, name: str) -> None:
     if all(image.min() == image.max() for image in pixels):
         raise DataError(f"{name} cannot calibrate a model: every image is a single colour.", hint)
     if all(np.array_equal(image, pixels[0]) for image in pixels[1:]):
-        raise DataError(f"{name} cannot calibrate a model: it holds one image only, or the same one over and over.", hint)
+        raise DataError(
+            f"{name} cannot calibrate a model: it holds one image only, or the same one over and over.", hint
+        )
     low, high = int(pixels.min()), int(pixels.max())
     trained = spec.provenance.trained_on
     wanted = MIN_SPREAD_OF_TRAINING * (trained.maximum - trained.minimum) if trained else MIN_SPREAD
     if high - low < wanted:
-        usual = f"was trained on {trained.minimum:g} to {trained.maximum:g}" if trained else "takes pixels from 0 to 255"
-        raise DataError(f"{name} cannot calibrate a model: its pixels span {low} to {high}, and the model {usual}.",
-                        "Were the images scaled to 0..1 before they were stored? Store them as ordinary 8-bit images.")
+        usual = (
+            f"was trained on {trained.minimum:g} to {trained.maximum:g}" if trained else "takes pixels from 0 to 255"
+        )
+        raise DataError(
+            f"{name} cannot calibrate a model: its pixels span {low} to {high}, and the model {usual}.",
+            "Were the images scaled to 0..1 before they were stored? Store them as ordinary 8-bit images.",
+        )

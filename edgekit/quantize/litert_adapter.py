@@ -21,8 +21,9 @@ import numpy as np
 CHUNK = 16
 
 
-def quantize(source: str, target: str, scheme: str, samples: str | None, io: str,
-             probabilities: bool) -> dict[str, list[float]]:
+def quantize(
+    source: str, target: str, scheme: str, samples: str | None, io: str, probabilities: bool
+) -> dict[str, list[float]]:
     """Quantize the float32 `.tflite` in `source` into `target`.
 
     Args:
@@ -52,23 +53,35 @@ def quantize(source: str, target: str, scheme: str, samples: str | None, io: str
             _keep_preamble_in_float(work, source)
         statistics = None
         if samples is not None:
-            found = calibrator.Calibrator(source, num_threads=1, qsv_update_func=_min_max,
-                                          mode=calibrator.CalibrationMode.CALIBRATION_PROFILER_BASED)
+            found = calibrator.Calibrator(
+                source,
+                num_threads=1,
+                qsv_update_func=_min_max,
+                mode=calibrator.CalibrationMode.CALIBRATION_PROFILER_BASED,
+            )
             statistics = _calibrate(found, work, source, np.load(samples, mmap_mode="r"), probabilities)
     result = work.quantize(calibration_result=statistics, enable_progress_report=False)
     Path(target).write_bytes(bytes(result.quantized_model))
-    return {name: [float(np.min(qsv["min"])), float(np.max(qsv["max"]))]
-            for name, qsv in (statistics or {}).items() if "min" in qsv}
+    return {
+        name: [float(np.min(qsv["min"])), float(np.max(qsv["max"]))]
+        for name, qsv in (statistics or {}).items()
+        if "min" in qsv
+    }
 
 
 def _float16(work: Any) -> None:
     from litert_quantizer import algorithm_manager, qtyping
 
     weights = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
-    config = qtyping.OpQuantizationConfig(weight_tensor_config=weights, explicit_dequantize=True,
-                                          compute_precision=qtyping.ComputePrecision.FLOAT)
-    work.update_quantization_recipe(".*", qtyping.TFLOperationName.ALL_SUPPORTED, config,
-                                    algorithm_key=algorithm_manager.AlgorithmName.FLOAT_CASTING)
+    config = qtyping.OpQuantizationConfig(
+        weight_tensor_config=weights, explicit_dequantize=True, compute_precision=qtyping.ComputePrecision.FLOAT
+    )
+    work.update_quantization_recipe(
+        ".*",
+        qtyping.TFLOperationName.ALL_SUPPORTED,
+        config,
+        algorithm_key=algorithm_manager.AlgorithmName.FLOAT_CASTING,
+    )
 
 
 def _keep_in_float(work: Any, io: str) -> None:
@@ -79,12 +92,15 @@ def _keep_in_float(work: Any, io: str) -> None:
     work.update_quantization_recipe(".*", names.SOFTMAX, algorithm_key=none)
     if io in ("uint8", "int8"):
         dtype = qtyping.TensorDataType.UINT if io == "uint8" else qtyping.TensorDataType.INT
-        activation = qtyping.TensorQuantizationConfig(num_bits=8, symmetric=False, dtype=dtype,
-                                                      granularity=qtyping.QuantGranularity.TENSORWISE)
-        config = qtyping.OpQuantizationConfig(activation_tensor_config=activation,
-                                              compute_precision=qtyping.ComputePrecision.INTEGER)
-        work.update_quantization_recipe(".*", names.INPUT, config,
-                                        algorithm_key=algorithm_manager.AlgorithmName.MIN_MAX_UNIFORM_QUANT)
+        activation = qtyping.TensorQuantizationConfig(
+            num_bits=8, symmetric=False, dtype=dtype, granularity=qtyping.QuantGranularity.TENSORWISE
+        )
+        config = qtyping.OpQuantizationConfig(
+            activation_tensor_config=activation, compute_precision=qtyping.ComputePrecision.INTEGER
+        )
+        work.update_quantization_recipe(
+            ".*", names.INPUT, config, algorithm_key=algorithm_manager.AlgorithmName.MIN_MAX_UNIFORM_QUANT
+        )
     else:
         work.update_quantization_recipe(".*", names.INPUT, algorithm_key=none)
     if io != "int8":
@@ -99,16 +115,22 @@ def _keep_preamble_in_float(work: Any, source: str) -> None:
     from ai_edge_litert import schema_py_generated as schema
     from litert_quantizer import algorithm_manager, qtyping
 
-    weighted = {schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.DEPTHWISE_CONV_2D,
-                schema.BuiltinOperator.FULLY_CONNECTED}
+    weighted = {
+        schema.BuiltinOperator.CONV_2D,
+        schema.BuiltinOperator.DEPTHWISE_CONV_2D,
+        schema.BuiltinOperator.FULLY_CONNECTED,
+    }
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(Path(source).read_bytes(), 0))
     graph = model.subgraphs[0]
     for operator in graph.operators:
         if model.operatorCodes[operator.opcodeIndex].builtinCode in weighted:
             return
         name = graph.tensors[operator.outputs[0]].name.decode()
-        work.update_quantization_recipe(f"^{re.escape(name)};?$", qtyping.TFLOperationName.ALL_SUPPORTED,
-                                        algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE)
+        work.update_quantization_recipe(
+            f"^{re.escape(name)};?$",
+            qtyping.TFLOperationName.ALL_SUPPORTED,
+            algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE,
+        )
 
 
 def _calibrate(found: Any, work: Any, source: str, images: Any, probabilities: bool) -> dict[str, Any]:

@@ -17,13 +17,13 @@ from edgekit.core.errors import ConversionError, MissingExtraError
 LINEAR = ("MatMul", "Gemm")
 
 
-def quantize(source: str, target: str, scheme: str, samples: str | None, channels_first: bool) -> None:
+def quantize(source: str, target: str, scheme: str, samples: str | None, layout: str) -> None:
     """Quantize the float32 `.onnx` in `source` into `target`; input and output stay float32.
 
     Args:
         scheme: float16, dynamic or int8.
         samples: a `.npy` with the representative dataset, uint8 [N, H, W, C]; for int8.
-        channels_first: the graph takes NCHW.
+        layout: NHWC or NCHW, of the graph's input.
 
     Raises:
         MissingExtraError: onnx is not installed.
@@ -46,14 +46,15 @@ def quantize(source: str, target: str, scheme: str, samples: str | None, channel
     model = onnx.load(prepared)
     if scheme == "dynamic":
         _require_linear(model)
-        quantization.quantize_dynamic(prepared, target, op_types_to_quantize=list(LINEAR),
-                                      weight_type=quantization.QuantType.QInt8)
+        quantization.quantize_dynamic(
+            prepared, target, op_types_to_quantize=list(LINEAR), weight_type=quantization.QuantType.QInt8
+        )
         return
     assert samples is not None
     quantization.quantize_static(
         prepared,
         target,
-        _reader(model.graph.input[0].name, samples, channels_first),
+        _reader(model.graph.input[0].name, samples, layout),
         quant_format=quantization.QuantFormat.QDQ,
         per_channel=True,
         activation_type=quantization.QuantType.QUInt8,
@@ -67,12 +68,14 @@ def _require_linear(model: Any) -> None:
     sizes = {weight.name: int(np.prod(weight.dims)) for weight in model.graph.initializer}
     linear = sum(sizes.get(name, 0) for node in model.graph.node if node.op_type in LINEAR for name in node.input)
     if linear < sum(sizes.values()) / 2:
-        raise ConversionError("Dynamic quantization helps an ONNX model only where matrix products hold most weights, "
-                              f"and here they hold {linear} of {sum(sizes.values())}.",
-                              "Use --quantize int8 with --calibrate DATA.")
+        raise ConversionError(
+            "Dynamic quantization helps an ONNX model only where matrix products hold most weights, "
+            f"and here they hold {linear} of {sum(sizes.values())}.",
+            "Use --quantize int8 with --calibrate DATA.",
+        )
 
 
-def _reader(name: str, samples: str, channels_first: bool) -> Any:
+def _reader(name: str, samples: str, layout: str) -> Any:
     from onnxruntime.quantization import CalibrationDataReader
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime is untyped
@@ -86,7 +89,7 @@ def _reader(name: str, samples: str, channels_first: bool) -> Any:
 
         def _iterate(self) -> Iterator[dict[str, Any]]:
             for image in np.load(samples, mmap_mode="r"):
-                if channels_first:
+                if layout == "NCHW":
                     image = image.transpose(2, 0, 1)
                 yield {name: image[None].astype(np.float32)}
 

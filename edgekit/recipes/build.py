@@ -37,8 +37,14 @@ class Built:
     kept: tuple[Path, ...]
 
 
-def build(recipe: Recipe, output: Path, *, say: Callable[[str], None], on_epoch: Callable[[dict[str, Any]], None],
-          on_progress: Callable[[int, int], None]) -> Built:
+def build(
+    recipe: Recipe,
+    output: Path,
+    *,
+    say: Callable[[str], None],
+    on_epoch: Callable[[dict[str, Any]], None],
+    on_progress: Callable[[int, int], None],
+) -> Built:
     """Make all that a recipe names, in the folder `output`.
 
     A file is made anew when what it depends on has changed: the data, its part of the recipe, the file that it is
@@ -60,13 +66,20 @@ def build(recipe: Recipe, output: Path, *, say: Callable[[str], None], on_epoch:
     kept: list[Path] = []
 
     model = output / f"{recipe.name}.keras"
-    inputs = [data_sha256, asdict(recipe.train)]
+    inputs: list[Any] = [data_sha256, asdict(recipe.train)]
     if state.current(model, inputs):
         kept.append(model)
     else:
         say(f"Training {model.name}")
-        trained = train(data, model, input_size=recipe.train.input_size, epochs=recipe.train.epochs,
-                        batch_size=recipe.train.batch_size, seed=recipe.train.seed, on_progress=on_epoch)
+        trained = train(
+            data,
+            model,
+            input_size=recipe.train.input_size,
+            epochs=recipe.train.epochs,
+            batch_size=recipe.train.batch_size,
+            seed=recipe.train.seed,
+            on_progress=on_epoch,
+        )
         write_curve(trained.history, model.with_suffix(".curve.svg"))
         state.note(model, inputs, top1=trained.top1)
         made.append(model)
@@ -107,7 +120,9 @@ class _State:
         except FileNotFoundError:
             self._known = {}
         except (OSError, ValueError) as error:
-            raise EdgekitError(f"{printable(str(path))} is damaged: {error}.", "Remove it to build everything anew.") from error
+            raise EdgekitError(
+                f"{printable(str(path))} is damaged: {error}.", "Remove it to build everything anew."
+            ) from error
 
     def current(self, target: Path, inputs: list[Any]) -> bool:
         entry = self._known.get(target.name, {})

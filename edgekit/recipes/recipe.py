@@ -64,8 +64,9 @@ def read_recipe(path: Path) -> Recipe:
     try:
         document = tomllib.loads(file.read_text("utf-8"))
     except OSError as error:
-        raise EdgekitError(f"There is no recipe at {shown}: {error.strerror}.",
-                           f"Name a folder with a {FILE}, such as models/digits.") from error
+        raise EdgekitError(
+            f"There is no recipe at {shown}: {error.strerror}.", f"Name a folder with a {FILE}, such as models/digits."
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise EdgekitError(f"{shown} is not valid TOML: {error}.") from error
     sections: dict[str, Any] = {"train": Train, "convert": Convert, "gate": GateLimits}
@@ -90,7 +91,9 @@ def _section(kind: Any, table: Any, name: str, shown: str) -> Any:
     values = {}
     for key, value in table.items():
         default = known[key].default if key in known else None
-        wanted: Any = (int, float) if isinstance(default, float) or default is None else (list,) if default == () else (int,)
+        wanted: Any = (
+            (int, float) if isinstance(default, float) or default is None else (list,) if default == () else (int,)
+        )
         if key not in known or not isinstance(value, wanted) or isinstance(value, bool):
             raise EdgekitError(f"{shown}: {printable(key)[:40]!r} in [{name}] is not known, or of the wrong type.")
         values[key] = tuple(value) if isinstance(value, list) else value

@@ -46,8 +46,10 @@ class Classifier:
         self.path = Path(path)
         spec = read_spec(self.path)
         if spec is None:
-            raise SpecError(f"{printable(str(path))} carries no edgekit spec, so nothing says how to feed it.",
-                            f"Give it one with: edgekit import {printable(str(path))} --labels … -o …")
+            raise SpecError(
+                f"{printable(str(path))} carries no edgekit spec, so nothing says how to feed it.",
+                f"Give it one with: edgekit import {printable(str(path))} --labels … -o …",
+            )
         self.spec = spec
         self.interpreter = interpreter or open_interpreter(self.path, threads)
         check_fit(self.spec, self.interpreter, self.path.name)
@@ -78,8 +80,10 @@ def rank(scores: NDArray[np.float32], spec: ModelSpec, top: int) -> Answer:
     order = np.argsort(-scores, kind="stable")[:top]
     threshold = spec.output.calibration.threshold
     best = float(scores[order[0]])
-    return Answer(tuple(Prediction(spec.labels[index], float(scores[index])) for index in order),
-                  sure=threshold is None or best >= threshold)
+    return Answer(
+        tuple(Prediction(spec.labels[index], float(scores[index])) for index in order),
+        sure=threshold is None or best >= threshold,
+    )
 
 
 def to_scores(outputs: NDArray[np.float32], spec: OutputSpec, labels: int) -> NDArray[np.float32]:
@@ -97,13 +101,13 @@ def to_scores(outputs: NDArray[np.float32], spec: OutputSpec, labels: int) -> ND
             positive = _sigmoid(_logit(outputs) / temperature)
         else:
             positive = outputs
-        return np.concatenate([1 - positive, positive], axis=1).astype(np.float32, copy=False)
+        return np.concatenate([1 - positive, positive], axis=1)
     if spec.activation == "logits":
         return _softmax(outputs / temperature)
     if temperature != 1:
         if spec.activation == "sigmoid":
-            return _sigmoid(_logit(outputs) / temperature).astype(np.float32, copy=False)
-        return _softmax(np.log(np.maximum(outputs, 1e-12)) / temperature)
+            return _sigmoid(_logit(outputs) / temperature)
+        return _softmax(np.asarray(np.log(np.maximum(outputs, 1e-12)) / temperature, np.float32))
     return outputs
 
 
@@ -116,8 +120,10 @@ def check_fit(spec: ModelSpec, model: Interpreter, name: str) -> None:
     if len(shape) != 3 or any(has not in (None, want) for has, want in zip(shape, expected, strict=True)):
         raise SpecError(f"{printable(name)} takes {model.input.shape}, but its spec says {image.layout} {expected}.")
     if model.input.dtype != image.dtype or _differs(model.input.quantization, image.quantization):
-        raise SpecError(f"{printable(name)} takes {model.input.dtype} with {model.input.quantization}, but its spec says "
-                        f"{image.dtype} with {image.quantization}.")
+        raise SpecError(
+            f"{printable(name)} takes {model.input.dtype} with {model.input.quantization}, but its spec says "
+            f"{image.dtype} with {image.quantization}."
+        )
     width = int(np.prod([side or 1 for side in model.output.shape[1:]]))
     if None not in model.output.shape[1:] and width != len(spec.labels) and not (width == 1 and len(spec.labels) == 2):
         raise SpecError(f"{printable(name)} gives {width} scores, but its spec has {len(spec.labels)} labels.")
@@ -132,7 +138,7 @@ def _differs(model: Any, spec: Any) -> bool:
 
 def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32, copy=False)
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
 def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:

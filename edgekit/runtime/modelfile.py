@@ -79,8 +79,14 @@ def read_spec(path: Path) -> ModelSpec | None:
             document = tflite_metadata(data, path.name).get(TFLITE_ENTRY)
     elif kind == "onnx":
         with mapped(path) as data:
-            document = next((bytes(value) for key, value in map(onnx_entry, embedded(data, ONNX_METADATA_PROPS))
-                         if key == ONNX_KEY), None)
+            document = next(
+                (
+                    bytes(value)
+                    for key, value in map(onnx_entry, embedded(data, ONNX_METADATA_PROPS))
+                    if key == ONNX_KEY
+                ),
+                None,
+            )
     elif kind == "keras":
         document = _keras_member(path)
     return None if document is None else ModelSpec.from_json(document)
@@ -89,8 +95,8 @@ def read_spec(path: Path) -> ModelSpec | None:
 def digest(path: Path) -> str:
     """The SHA-256 of the model without its spec, in hexadecimal; the same before and after embedding one.
 
-    For `.keras` it covers names and contents of the archive's other members, for `.onnx` the other fields. For files of other kinds it is
-    the digest of the file, and for a SavedModel folder that of its files.
+    For `.keras` it covers names and contents of the archive's other members, for `.onnx` the other
+    fields. For files of other kinds it is the digest of the file, and for a SavedModel folder that of its files.
 
     Raises:
         ModelFileError: the file is damaged.

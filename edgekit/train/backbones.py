@@ -27,7 +27,9 @@ def cnn(height: int, width: int, channels: int, classes: int) -> Any:
     for number, filters in enumerate(WIDTHS, start=1):
         stride = 2 if side // 2 >= SMALLEST_MAP else 1
         side //= stride
-        x = keras.layers.DepthwiseConv2D(3, strides=stride, padding="same", use_bias=False, name=f"depthwise{number}")(x)
+        x = keras.layers.DepthwiseConv2D(3, strides=stride, padding="same", use_bias=False, name=f"depthwise{number}")(
+            x
+        )
         x = _normalise_and_activate(x, f"depthwise{number}")
         x = keras.layers.Conv2D(filters, 1, use_bias=False, name=f"pointwise{number}")(x)
         x = _normalise_and_activate(x, f"pointwise{number}")

@@ -100,19 +100,41 @@ def train(
             parts.append({"labels": pixels_of.decode(part, spec, bad, pixels), "pixels": str(pixels)})
         shape = (spec.input.height, spec.input.width, spec.input.channels)
         seen = pixels_of.PixelFile(Path(str(parts[0]["pixels"])), shape)
-        provenance = dataclasses.replace(spec.provenance,
-                                         trained_on=statistics(seen.read(range(min(len(seen), MEASURED)))))
+        provenance = dataclasses.replace(
+            spec.provenance, trained_on=statistics(seen.read(range(min(len(seen), MEASURED))))
+        )
         bare = work / "bare.keras"
-        made = child.call("edgekit.train.loop:run", purpose="Training", on_progress=on_progress, parts=parts, shape=shape,
-                          classes=len(labels), epochs=epochs, batch_size=batch_size, seed=seed, output=str(bare))
+        made = child.call(
+            "edgekit.train.loop:run",
+            purpose="Training",
+            on_progress=on_progress,
+            parts=parts,
+            shape=shape,
+            classes=len(labels),
+            epochs=epochs,
+            batch_size=batch_size,
+            seed=seed,
+            output=str(bare),
+        )
         embed.write_spec(bare, dataclasses.replace(spec, provenance=provenance), output)
     truth = np.array(parts[2]["labels"])
     right = np.array(made["scores"]).argmax(1) == truth
-    recall = {label: float(right[truth == index].mean()) if (truth == index).any() else None
-              for index, label in enumerate(labels)}
+    recall = {
+        label: float(right[truth == index].mean()) if (truth == index).any() else None
+        for index, label in enumerate(labels)
+    }
     images = dict(zip(("training", "validation", "held out"), (len(part["labels"]) for part in parts), strict=True))
-    return Trained(output, labels, images, made["history"], made["stopped_at"], float(right.mean()), recall,
-                   made["parameters"], tuple(bad.skipped))
+    return Trained(
+        output,
+        labels,
+        images,
+        made["history"],
+        made["stopped_at"],
+        float(right.mean()),
+        recall,
+        made["parameters"],
+        tuple(bad.skipped),
+    )
 
 
 def _require_keras() -> None:
@@ -122,17 +144,28 @@ def _require_keras() -> None:
 
 def _spec(dataset: Dataset, labels: tuple[str, ...], size: int, seed: int) -> ModelSpec:
     if not SMALLEST_SIZE <= size <= LARGEST_SIZE:
-        raise EdgekitError(f"An input of {size} pixels cannot be trained.",
-                           f"Choose an --input-size from {SMALLEST_SIZE} to {LARGEST_SIZE}.")
+        raise EdgekitError(
+            f"An input of {size} pixels cannot be trained.",
+            f"Choose an --input-size from {SMALLEST_SIZE} to {LARGEST_SIZE}.",
+        )
     channels = 1 if _is_gray(dataset) else 3
     return ModelSpec(
         input=InputSpec("image", size, size, channels, "float32"),
-        preprocess=Preprocess("bilinear-aa", Crop("center"), channel_order="gray" if channels == 1 else "RGB",
-                              mean=(0.0,) * channels, std=(1.0,) * channels),
+        preprocess=Preprocess(
+            "bilinear-aa",
+            Crop("center"),
+            channel_order="gray" if channels == 1 else "RGB",
+            mean=(0.0,) * channels,
+            std=(1.0,) * channels,
+        ),
         output=OutputSpec("scores", "softmax"),
         labels=labels,
-        provenance=Provenance(source=dataset.source.name, source_sha256=dataset.digest(), steps=(f"train --seed {seed}",),
-                              tools=versions.of("tensorflow", "tensorflow-cpu", "keras", "numpy", "pillow")),
+        provenance=Provenance(
+            source=dataset.source.name,
+            source_sha256=dataset.digest(),
+            steps=(f"train --seed {seed}",),
+            tools=versions.of("tensorflow", "tensorflow-cpu", "keras", "numpy", "pillow"),
+        ),
     )
 
 

@@ -18,8 +18,9 @@ LEARNING_RATE = 3e-3
 PREDICTED_AT_ONCE = 256
 
 
-def run(parts: list[dict[str, Any]], shape: list[int], classes: int, epochs: int, batch_size: int, seed: int,
-        output: str) -> dict[str, Any]:
+def run(
+    parts: list[dict[str, Any]], shape: list[int], classes: int, epochs: int, batch_size: int, seed: int, output: str
+) -> dict[str, Any]:
     """Train the CNN on the first of `parts`, stop early by the second, and answer for the third.
 
     Each part is {"pixels": file, "labels": class indices}. Progress is reported after every epoch.
@@ -58,14 +59,22 @@ def run(parts: list[dict[str, Any]], shape: list[int], classes: int, epochs: int
     trained = model.fit(
         _batches(files[0], labels[0], batch_size, seed),
         validation_data=_batches(files[1], labels[1], PREDICTED_AT_ONCE, None),
-        epochs=epochs, callbacks=[stop, Report()], verbose=0,
+        epochs=epochs,
+        callbacks=[stop, Report()],
+        verbose=0,
     )
-    history = [{name: float(values[epoch]) for name, values in trained.history.items()}
-               for epoch in range(len(trained.history["loss"]))]
+    history = [
+        {name: float(values[epoch]) for name, values in trained.history.items()}
+        for epoch in range(len(trained.history["loss"]))
+    ]
     scores = _predict(model, files[2])
     model.save(output)
-    return {"history": history, "stopped_at": len(history), "parameters": int(model.count_params()),
-            "scores": scores.tolist()}
+    return {
+        "history": history,
+        "stopped_at": len(history),
+        "parameters": int(model.count_params()),
+        "scores": scores.tolist(),
+    }
 
 
 def _batches(pixels: PixelFile, labels: NDArray[np.int64], size: int, seed: int | None) -> Any:
@@ -106,7 +115,13 @@ def _batches(pixels: PixelFile, labels: NDArray[np.int64], size: int, seed: int 
 
 
 def _predict(model: Any, pixels: PixelFile) -> NDArray[np.float32]:
-    outputs = [np.asarray(model(pixels.read(range(start, min(start + PREDICTED_AT_ONCE, len(pixels)))).astype(np.float32),
-                                training=False))
-               for start in range(0, len(pixels), PREDICTED_AT_ONCE)]
+    outputs = [
+        np.asarray(
+            model(
+                pixels.read(range(start, min(start + PREDICTED_AT_ONCE, len(pixels)))).astype(np.float32),
+                training=False,
+            )
+        )
+        for start in range(0, len(pixels), PREDICTED_AT_ONCE)
+    ]
     return np.concatenate(outputs)

@@ -29,8 +29,9 @@ def decode(data: Dataset, spec: ModelSpec, bad: BadImages, path: Path) -> list[i
     """
     labels = []
     with path.open("wb") as stream:
-        prepared = map_images(lambda image: preprocess.pixels(image, spec), data, bad,
-                              orientation=spec.preprocess.orientation)
+        prepared = map_images(
+            lambda image: preprocess.pixels(image, spec), data, bad, orientation=spec.preprocess.orientation
+        )
         for index, pixels in prepared:
             stream.write(np.ascontiguousarray(pixels).data)
             labels.append(data.label(index) or 0)
@@ -69,14 +70,16 @@ def augment(images: Pixels, rng: np.random.Generator) -> NDArray[np.float32]:
     padded = np.pad(images, ((0, 0), (reach_y, reach_y), (reach_x, reach_x), (0, 0)), mode="edge")
     tops = rng.integers(0, 2 * reach_y + 1, count)
     lefts = rng.integers(0, 2 * reach_x + 1, count)
-    shifted = np.stack([image[top : top + height, left : left + width]
-                        for image, top, left in zip(padded, tops, lefts, strict=True)]).astype(np.float32)
+    shifted = np.stack(
+        [image[top : top + height, left : left + width] for image, top, left in zip(padded, tops, lefts, strict=True)]
+    ).astype(np.float32)
     contrast = rng.uniform(0.85, 1.15, (count, 1, 1, 1)).astype(np.float32)
     brightness = rng.uniform(-16, 16, (count, 1, 1, 1)).astype(np.float32)
-    return np.clip((shifted - 127.5) * contrast + 127.5 + brightness, 0, 255)
+    return np.asarray(np.clip((shifted - 127.5) * contrast + 127.5 + brightness, 0, 255), np.float32)
 
 
 def statistics(pixels: NDArray[np.uint8]) -> PixelStatistics:
     """The statistics that a spec keeps of the training images, from uint8 [N, height, width, channels]."""
-    return PixelStatistics(float(pixels.min()), float(pixels.max()), round(float(pixels.mean()), 3),
-                           round(float(pixels.std()), 3))
+    return PixelStatistics(
+        float(pixels.min()), float(pixels.max()), round(float(pixels.mean()), 3), round(float(pixels.std()), 3)
+    )
