@@ -114,7 +114,7 @@ def _check_drop(images: int, lost: int, gained: int, limit: float) -> _Check:
     def decided(count: int) -> bool:
         return _judge_drop(count, lost * count / images, gained * count / images, limit)[0] != INCONCLUSIVE
 
-    enough = None if drop == limit else _images_needed(images, decided)
+    enough = _images_needed(images, decided)
     return _Check(outcome, f"{found}: {_too_few(limit, enough)}", enough)
 
 
@@ -158,7 +158,10 @@ def _check_limit(name: str, value: float | None, limit: float, form: str) -> _Ch
 
 
 def _images_needed(images: int, decided: Callable[[int], bool]) -> int | None:
-    """The smallest number of images that decides, found by doubling and bisection; None when it is too large."""
+    """The smallest number of images that decides, found by doubling and bisection; None when it is too large.
+
+    Doubling keeps the counts of lost and gained images whole, so that a drop at the limit stays exactly there.
+    """
     too_few, enough = images, 2 * images
     while not decided(enough):
         if enough >= MAX_IMAGES_NEEDED:

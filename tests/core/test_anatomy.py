@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import io
 import json
 import random
 import subprocess
@@ -223,6 +225,46 @@ def test_tflite_with_a_fixed_batch_counts_one_image(tmp_path: Path) -> None:
     assert found.macs == MACS
 
 
+def test_tflite_with_one_buffer_for_two_tensors_counts_it_once(tmp_path: Path) -> None:
+    def share(model: Any) -> None:
+        tensors = model.subgraphs[0].tensors
+        again = copy.copy(tensors[8])
+        again.name = "again"
+        tensors.append(again)
+
+    found = taken(write_tflite(tmp_path / "net.tflite", damage=share))
+    assert found.weights == taken(write_tflite(tmp_path / "plain.tflite")).weights
+
+
+def test_tflite_transposed_convolution(tmp_path: Path) -> None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    def transpose(model: Any) -> None:
+        code = model.operatorCodes[0]
+        code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.TRANSPOSE_CONV
+        model.subgraphs[0].operators[0].inputs = [10, 5, 0]  # shape, weights, data
+
+    found = taken(write_tflite(tmp_path / "net.tflite", damage=transpose))
+    assert found.macs == 8 * 8 * 3 * (4 * 3 * 3) + DEPTHWISE_MACS + DENSE_MACS
+
+
+@pytest.mark.parametrize(("adjoint", "summed"), [(False, 64), (True, 5)])
+def test_tflite_matrix_product(tmp_path: Path, adjoint: bool, summed: int) -> None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    def multiply(model: Any) -> None:
+        code = model.operatorCodes[3]
+        code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.BATCH_MATMUL
+        operator = model.subgraphs[0].operators[3]
+        operator.inputs = [8, 3]  # the matrix, 5×64, from the left
+        operator.builtinOptionsType = schema.BuiltinOptions.BatchMatMulOptions
+        operator.builtinOptions = schema.BatchMatMulOptionsT()
+        operator.builtinOptions.adjX = adjoint
+
+    found = taken(write_tflite(tmp_path / "net.tflite", damage=multiply))
+    assert found.macs == CONVOLUTION_MACS + DEPTHWISE_MACS + 5 * summed
+
+
 def test_tflite_with_an_open_size_has_no_macs(tmp_path: Path) -> None:
     def open_height(model: Any) -> None:
         model.subgraphs[0].tensors[0].shapeSignature = [1, -1, 8, 3]
@@ -311,6 +353,22 @@ def test_onnx_quantized(tmp_path: Path) -> None:
     assert WeightKind("int8", "per-channel", 1, 320, 320) in found.weight_kinds
 
 
+def test_onnx_transposed_convolution_and_transposed_matrix(tmp_path: Path) -> None:
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    constants = [numpy_helper.from_array(np.ones((4, 2, 3, 3), np.float32), "filters"),
+                 numpy_helper.from_array(np.ones((7, 6), np.float32), "matrix")]
+    nodes = [helper.make_node("ConvTranspose", ["image", "filters"], ["large"]),
+             helper.make_node("Gemm", ["rows", "matrix"], ["product"], transA=1)]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+              for name, shape in (("image", [1, 4, 5, 5]), ("rows", [7, 3]), ("large", None), ("product", None))]
+    graph = helper.make_graph(nodes, "net", values[:2], values[2:], constants)
+    path = tmp_path / "net.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), str(path))
+    assert taken(path).macs == (4 * 5 * 5) * (2 * 3 * 3) + (3 * 6) * 7
+
+
 def test_onnx_of_unknown_image_size_has_no_macs(tmp_path: Path) -> None:
     import onnx
 
@@ -339,6 +397,20 @@ def test_keras(keras_file: Path) -> None:
         Weight("filters/1", "Conv2D", "float32", (4,), 16),
         Weight("depthwise/1", "DepthwiseConv2D", "float32", (4,), 16),
     )
+
+
+def test_the_state_of_random_layers_is_no_weight(tmp_path: Path, keras_file: Path) -> None:
+    """Some versions of Keras save it beside the weights."""
+    import h5py
+
+    path = tmp_path / "seeds.keras"
+    with zipfile.ZipFile(keras_file) as old, zipfile.ZipFile(path, "w") as new:
+        stream = io.BytesIO(old.read("model.weights.h5"))
+        with h5py.File(stream, "a") as file:
+            file["layers/dropout/seed_generator/vars/0"] = np.array([1, 2], np.uint32)
+        for name in old.namelist():
+            new.writestr(name, stream.getvalue() if name == "model.weights.h5" else old.read(name))
+    assert taken(path).weights == taken(keras_file).weights
 
 
 @pytest.mark.parametrize(("member", "content"), [

@@ -27,7 +27,7 @@ def unlabelled(images: int, differing: int, gate: Gate | None = None) -> Judgeme
     # the usual int8 candidate on a test set of usual size
     (467, 2, 1, INCONCLUSIVE), (1000, 2, 1, PASS), (1797, 9, 9, PASS), (10000, 60, 30, PASS),
     # a real loss
-    (30, 10, 0, FAIL), (100, 10, 0, FAIL), (467, 10, 0, FAIL), (1797, 60, 30, FAIL),
+    (30, 5, 0, FAIL), (30, 10, 0, FAIL), (100, 10, 0, FAIL), (467, 10, 0, FAIL), (1797, 60, 30, FAIL),
     # significantly worse, but by less than the limit
     (1797, 9, 0, PASS), (10000, 30, 5, PASS),
     # more than the limit was seen, and it may be chance
