@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import edgekit
 from edgekit.convert.run import CALIBRATED, convert
-from edgekit.core import files
+from edgekit.core import files, versions
 from edgekit.core.errors import EdgekitError
 from edgekit.data.dataset import open_dataset
 from edgekit.recipes.recipe import Recipe
@@ -137,7 +136,7 @@ class _State:
 
 
 def _digest(inputs: list[Any]) -> str:
-    return hashlib.sha256(json.dumps([edgekit.__version__, *inputs], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([versions.of(), *inputs], sort_keys=True).encode()).hexdigest()
 
 
 def _content(target: Path) -> str:

@@ -125,8 +125,10 @@ class OnnxInterpreter:
         try:
             import onnxruntime
         except ImportError as error:
-            raise RuntimeMissingError(f"Running {printable(path.name)} needs onnxruntime, which is not installed.",
-                                      "Install it with: pip install onnxruntime") from error
+            raise RuntimeMissingError(
+                f"Running {printable(path.name)} needs onnxruntime, which is not installed.",
+                "Install it with: pip install onnxruntime",
+            ) from error
         self._path = path
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -190,8 +192,10 @@ def _tflite_class() -> Any:
         try:
             from tflite_runtime.interpreter import Interpreter as TFLite
         except ImportError as error:
-            raise RuntimeMissingError("Running a .tflite file needs ai-edge-litert (or tflite-runtime), and neither is "
-                                      "installed.", "Install it with: pip install ai-edge-litert") from error
+            raise RuntimeMissingError(
+                "Running a .tflite file needs ai-edge-litert (or tflite-runtime), and neither is installed.",
+                "Install it with: pip install ai-edge-litert",
+            ) from error
     return TFLite
 
 
@@ -201,10 +205,17 @@ def _tflite_tensor(detail: dict[str, Any]) -> TensorInfo:
     dtype = np.dtype(detail["dtype"]).name
     scale, zero_point = detail["quantization"]
     quantization = Quantization(float(scale), int(zero_point)) if dtype != "float32" and scale else None
-    return TensorInfo(str(detail["name"]), tuple(None if side < 0 else int(side) for side in signature), dtype, quantization)
+    return TensorInfo(
+        str(detail["name"]), tuple(None if side < 0 else int(side) for side in signature), dtype, quantization
+    )
 
 
-_ONNX_TYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(int8)": "int8", "tensor(float16)": "float16"}
+_ONNX_TYPES = {
+    "tensor(float)": "float32",
+    "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8",
+    "tensor(float16)": "float16",
+}
 
 
 def _onnx_tensor(node: Any) -> TensorInfo:
@@ -214,8 +225,10 @@ def _onnx_tensor(node: Any) -> TensorInfo:
 
 def _require_one_each(path: Path, inputs: int, outputs: int) -> None:
     if inputs != 1 or outputs != 1:
-        raise SpecError(f"{printable(path.name)} has {inputs} inputs and {outputs} outputs; edgekit runs models that "
-                        "take one image and give one tensor of scores.")
+        raise SpecError(
+            f"{printable(path.name)} has {inputs} inputs and {outputs} outputs; edgekit runs models that "
+            "take one image and give one tensor of scores."
+        )
 
 
 def _require_bounded(path: Path, tensor: TensorInfo) -> None:

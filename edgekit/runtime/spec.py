@@ -196,8 +196,13 @@ class ModelSpec:
 
     def to_json(self) -> str:
         """The document, with sorted keys: the same spec always gives the same bytes."""
-        return json.dumps({"edgekit": VERSION, **dataclasses.asdict(self)}, sort_keys=True, ensure_ascii=False,
-                          separators=(",", ":"), allow_nan=False)
+        return json.dumps(
+            {"edgekit": VERSION, **dataclasses.asdict(self)},
+            sort_keys=True,
+            ensure_ascii=False,
+            separators=(",", ":"),
+            allow_nan=False,
+        )
 
     @classmethod
     def from_json(cls, text: str | bytes) -> ModelSpec:
@@ -216,8 +221,10 @@ class ModelSpec:
             raise SpecError("The spec is not a JSON object.")
         version = document.pop("edgekit", None)
         if type(version) is not int or version != VERSION:
-            raise SpecError(f"The spec has version {str(version)[:20]!r}; this edgekit reads version {VERSION}.",
-                            "Use the edgekit that wrote the file, or a newer one.")
+            raise SpecError(
+                f"The spec has version {str(version)[:20]!r}; this edgekit reads version {VERSION}.",
+                "Use the edgekit that wrote the file, or a newer one.",
+            )
         return typing.cast(ModelSpec, _build(cls, document, "document"))
 
     @property
@@ -258,11 +265,14 @@ def _build(kind: Any, value: Any, name: str) -> Any:
         unknown = sorted(set(value) - set(hints))
         if unknown:
             raise SpecError(f"The spec's {name} has an unknown field {printable(unknown[0])[:40]!r}.")
-        known = {key: _build(hints[key], item, f"{name}.{key}".removeprefix("document."))
-                 for key, item in value.items()}
-        missing = [f.name for f in dataclasses.fields(kind)
-                   if f.name not in known and f.default is dataclasses.MISSING
-                   and f.default_factory is dataclasses.MISSING]
+        known = {
+            key: _build(hints[key], item, f"{name}.{key}".removeprefix("document.")) for key, item in value.items()
+        }
+        missing = [
+            f.name
+            for f in dataclasses.fields(kind)
+            if f.name not in known and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        ]
         if missing:
             raise SpecError(f"The spec's {name} lacks the field {missing[0]!r}.")
         return kind(**known)
@@ -277,8 +287,10 @@ def _build(kind: Any, value: Any, name: str) -> Any:
         if not isinstance(value, dict):
             raise SpecError(f"The spec's {name} is not an object.")
         item_kind = typing.get_args(kind)[1]
-        return {_build(str, key, f"{name}'s key"): _build(item_kind, item, f"{name}.{printable(key)[:40]}")
-                for key, item in value.items()}
+        return {
+            _build(str, key, f"{name}'s key"): _build(item_kind, item, f"{name}.{printable(key)[:40]}")
+            for key, item in value.items()
+        }
     if kind is float:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not _is_finite(value):
             raise SpecError(f"The spec's {name} is not a finite number.")
@@ -313,18 +325,25 @@ def _check(spec: ModelSpec) -> None:
         ("output.dtype", output.dtype, DTYPES),
     ):
         if value not in allowed:
-            raise SpecError(f"The spec's {name} is {printable(str(value))[:40]!r}; "
-                            f"it must be one of {', '.join(allowed)}.")
+            raise SpecError(
+                f"The spec's {name} is {printable(str(value))[:40]!r}; it must be one of {', '.join(allowed)}."
+            )
     gray = preprocess.channel_order == "gray"
     quantizations = [q for q in (image.quantization, output.quantization) if q is not None]
     scales = [q.scale for q in quantizations]
     checks = (
-        (1 <= image.height <= MAX_SIDE and 1 <= image.width <= MAX_SIDE,
-         f"input is {image.width}×{image.height}; sides from 1 to {MAX_SIDE} are supported"),
-        (image.channels == (1 if gray else 3),
-         f"input has {image.channels} channels, which does not fit the channel order {preprocess.channel_order}"),
-        (len(preprocess.mean) == len(preprocess.std) == image.channels,
-         f"preprocess.mean and .std must have {image.channels} entries"),
+        (
+            1 <= image.height <= MAX_SIDE and 1 <= image.width <= MAX_SIDE,
+            f"input is {image.width}×{image.height}; sides from 1 to {MAX_SIDE} are supported",
+        ),
+        (
+            image.channels == (1 if gray else 3),
+            f"input has {image.channels} channels, which does not fit the channel order {preprocess.channel_order}",
+        ),
+        (
+            len(preprocess.mean) == len(preprocess.std) == image.channels,
+            f"preprocess.mean and .std must have {image.channels} entries",
+        ),
         (all(value > 0 for value in preprocess.std), "preprocess.std must be positive"),
         (0 < crop.fraction <= 1, "preprocess.crop.fraction must be above 0 and at most 1"),
         (crop.mode == "center" or crop.fraction == 1, "preprocess.crop.fraction belongs to the crop mode center"),
@@ -333,14 +352,20 @@ def _check(spec: ModelSpec) -> None:
         ((output.dtype == "float32") == (output.quantization is None), "output.quantization does not fit output.dtype"),
         (all(scale > 0 for scale in scales), "quantization scales must be positive"),
         (all(-32768 <= q.zero_point <= 32767 for q in quantizations), "quantization zero points must fit in 16 bits"),
-        (all(map(math.isfinite, (*preprocess.mean, *preprocess.std, *scales, output.calibration.temperature))),
-         "its numbers must be finite"),
+        (
+            all(map(math.isfinite, (*preprocess.mean, *preprocess.std, *scales, output.calibration.temperature))),
+            "its numbers must be finite",
+        ),
         (output.calibration.temperature > 0, "output.calibration.temperature must be positive"),
-        (output.calibration.threshold is None or 0 <= output.calibration.threshold <= 1,
-         "output.calibration.threshold must lie between 0 and 1"),
+        (
+            output.calibration.threshold is None or 0 <= output.calibration.threshold <= 1,
+            "output.calibration.threshold must lie between 0 and 1",
+        ),
         (2 <= len(spec.labels) <= MAX_LABELS, f"labels must be 2 to {MAX_LABELS}"),
-        (all(0 < len(label) <= MAX_LABEL_CHARACTERS for label in spec.labels),
-         f"labels must have 1 to {MAX_LABEL_CHARACTERS} characters"),
+        (
+            all(0 < len(label) <= MAX_LABEL_CHARACTERS for label in spec.labels),
+            f"labels must have 1 to {MAX_LABEL_CHARACTERS} characters",
+        ),
         (len(spec.golden) <= 16, "golden has more than 16 entries"),
     )
     for right, complaint in checks:

@@ -68,7 +68,7 @@ def run(
         for epoch in range(len(trained.history["loss"]))
     ]
     scores = _predict(model, files[2])
-    model.save(output)
+    keras.Model(model.inputs, model.outputs, name=model.name).save(output)  # without the optimizer's state
     return {
         "history": history,
         "stopped_at": len(history),

@@ -14,8 +14,14 @@ from edgekit.runtime.spec import printable
 from edgekit.validate.score import Models
 
 
-def predict(model: str | Path, images: Sequence[str | Path], *, top: int = 3, max_bad: int = 0,
-            on_skip: Callable[[str, str], None] | None = None) -> Iterator[tuple[Path, Answer]]:
+def predict(
+    model: str | Path,
+    images: Sequence[str | Path],
+    *,
+    top: int = 3,
+    max_bad: int = 0,
+    on_skip: Callable[[str, str], None] | None = None,
+) -> Iterator[tuple[Path, Answer]]:
     """The best labels of each image, in order; images are decoded and answered in threads.
 
     Args:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.core import embed, golden, probe
-from edgekit.core.errors import DataError, SpecError
+from edgekit.core.errors import DataError, EdgekitError, SpecError
 from edgekit.data.dataset import Dataset, open_dataset
 from edgekit.data.labels import align
 from edgekit.data.stream import BadImages, readable
@@ -57,8 +57,10 @@ class Validation:
 
     def failed(self, strict: bool) -> bool:
         """Whether the gate says no: a candidate failed, or (strictly) one is not proven to pass."""
-        return any(candidate.judgement.outcome == "fail" or (strict and candidate.judgement.outcome != "pass")
-                   for candidate in self.candidates)
+        return any(
+            candidate.judgement.outcome == "fail" or (strict and candidate.judgement.outcome != "pass")
+            for candidate in self.candidates
+        )
 
 
 def validate(
@@ -103,9 +105,13 @@ def validate(
     timed = [_latency(path, other, seen) for path, other in zip(paths, models.specs, strict=True)]
     found = []
     for path, other, order, result, time in list(zip(paths, models.specs, orders, scored, timed, strict=True))[1:]:
-        parity = compare(scored[0].scores, result.scores[:, order], truth)
+        try:
+            parity = compare(scored[0].scores, result.scores[:, order], truth)
+        except EdgekitError as error:
+            error.message = f"{printable(path.name)}: {error.message}"
+            raise
         size = path.stat().st_size
-        judgement = judge(parity, gate, time.p50 if time else 0.0, size)
+        judgement = judge(parity, gate, time.p50 if time else None, size)
         notes = tuple(_differences(spec, other, order))
         found.append(Candidate(path, other.scheme, size, result.images_per_second, time, parity, judgement, notes))
     if stamp:
@@ -113,17 +119,30 @@ def validate(
         for candidate in found:
             _stamp(candidate, paths[0], seen, digest, gate)
     first: Scored = scored[0]
-    return Validation(paths[0], paths[0].stat().st_size, first.images_per_second, timed[0], dataset.source, len(seen),
-                      truth is not None, spec.labels, gate, tuple(found), tuple(bad.skipped))
+    return Validation(
+        paths[0],
+        paths[0].stat().st_size,
+        first.images_per_second,
+        timed[0],
+        dataset.source,
+        len(seen),
+        truth is not None,
+        spec.labels,
+        gate,
+        tuple(found),
+        tuple(bad.skipped),
+    )
 
 
 def _label_order(reference: ModelSpec, candidate: ModelSpec, reference_path: Path, path: Path) -> NDArray[np.intp]:
     """For each label of the reference, where the candidate has it. The k-th of equal labels meets the k-th."""
     if sorted(reference.labels) != sorted(candidate.labels):
         missing = sorted(set(reference.labels) ^ set(candidate.labels))
-        raise SpecError(f"{printable(path.name)} does not have the labels of {printable(reference_path.name)} "
-                        f"({printable(missing[0]) if missing else 'their numbers differ'}).",
-                        "Only models of the same classes can be compared.")
+        raise SpecError(
+            f"{printable(path.name)} does not have the labels of {printable(reference_path.name)} "
+            f"({printable(missing[0]) if missing else 'their numbers differ'}).",
+            "Only models of the same classes can be compared.",
+        )
     ours, theirs = (np.argsort(np.array(spec.labels), kind="stable") for spec in (reference, candidate))
     order = np.empty(len(ours), np.intp)
     order[ours] = theirs
@@ -133,11 +152,15 @@ def _label_order(reference: ModelSpec, candidate: ModelSpec, reference_path: Pat
 def _differences(reference: ModelSpec, candidate: ModelSpec, order: NDArray[np.intp]) -> Iterator[str]:
     if (order != np.arange(len(order))).any():
         first = int(np.argmax(order != np.arange(len(order))))
-        yield (f"the label order differs (output {first} is {printable(reference.labels[first])!r} in the reference, "
-               f"{printable(candidate.labels[first])!r} here); scores were compared by name")
+        yield (
+            f"the label order differs (output {first} is {printable(reference.labels[first])!r} in the reference, "
+            f"{printable(candidate.labels[first])!r} here); scores were compared by name"
+        )
     if reference.size != candidate.size:
-        yield f"the input is {candidate.input.width}×{candidate.input.height} instead of " \
-              f"{reference.input.width}×{reference.input.height}"
+        yield (
+            f"the input is {candidate.input.width}×{candidate.input.height} instead of "
+            f"{reference.input.width}×{reference.input.height}"
+        )
     for name in ("resize", "crop", "orientation", "channel_order"):
         ours, theirs = getattr(reference.preprocess, name), getattr(candidate.preprocess, name)
         if ours != theirs:
@@ -156,11 +179,23 @@ def _stamp(candidate: Candidate, reference: Path, data: Dataset, data_sha256: st
     assert spec is not None
     figures = {"agreement": parity.agreement, "max_difference": parity.max_difference}
     if parity.drop is not None and parity.drop_interval is not None:
-        figures |= {"reference_top1": parity.reference_top1 or 0.0, "top1": parity.candidate_top1 or 0.0,
-                    "drop": parity.drop, "drop_low": parity.drop_interval[0], "drop_high": parity.drop_interval[1]}
+        figures |= {
+            "reference_top1": parity.reference_top1 or 0.0,
+            "top1": parity.candidate_top1 or 0.0,
+            "drop": parity.drop,
+            "drop_low": parity.drop_interval[0],
+            "drop_high": parity.drop_interval[1],
+        }
     limits = {name: float(value) for name, value in dataclasses.asdict(gate).items() if value is not None}
-    verdict = Verdict(candidate.judgement.outcome, modelfile.digest(path), modelfile.digest(reference), data_sha256,
-                      parity.images, figures, limits)
+    verdict = Verdict(
+        candidate.judgement.outcome,
+        modelfile.digest(path),
+        modelfile.digest(reference),
+        data_sha256,
+        parity.images,
+        figures,
+        limits,
+    )
     answers = spec.golden
     if modelfile.sniff(path) != "keras":
         step = max(1, len(data) // GOLDEN_CANDIDATES)

@@ -74,8 +74,9 @@ class Models:
                 classifier.interpreter.close()
 
 
-def score(models: Models, data: Dataset, bad: BadImages,
-          on_progress: Callable[[int, int], None] | None = None) -> tuple[list[Scored], Dataset]:
+def score(
+    models: Models, data: Dataset, bad: BadImages, on_progress: Callable[[int, int], None] | None = None
+) -> tuple[list[Scored], Dataset]:
     """Answer every readable image of `data` with every model.
 
     Images are decoded and answered by one thread per core, 32 at a time: decoding overlaps inference, and memory does
@@ -92,7 +93,9 @@ def score(models: Models, data: Dataset, bad: BadImages,
     scores: list[list[NDArray[np.float32]]] = [[] for _ in models.specs]
     seconds = np.zeros(len(models.specs))
     kept: list[int] = []
-    for chunk, answer in zip(chunks, map_ordered(lambda chunk: _answer(models, data, chunk), chunks, workers), strict=True):
+    for chunk, answer in zip(
+        chunks, map_ordered(lambda chunk: _answer(models, data, chunk), chunks, workers), strict=True
+    ):
         for index, error in answer.unreadable:
             bad.skip(data.name(index), error)
         skipped = {index for index, _ in answer.unreadable}
@@ -102,8 +105,10 @@ def score(models: Models, data: Dataset, bad: BadImages,
         seconds += answer.seconds
         if on_progress:
             on_progress(chunk[-1] + 1, len(data))
-    scored = [Scored(np.concatenate(rows), len(kept) * min(workers, len(chunks)) / max(spent, 1e-9))
-              for rows, spent in zip(scores, seconds, strict=True)]
+    scored = [
+        Scored(np.concatenate(rows), len(kept) * min(workers, len(chunks)) / max(spent, 1e-9))
+        for rows, spent in zip(scores, seconds, strict=True)
+    ]
     return scored, data.subset(kept)
 
 
@@ -139,11 +144,15 @@ def _answer(models: Models, data: Dataset, chunk: range) -> _Answer:
     unreadable = []
     for index in chunk:
         try:
-            images = {orientation: data.read(index, orientation) for orientation in {feed[2].orientation for feed in prepared}}
+            images = {
+                orientation: data.read(index, orientation) for orientation in {feed[2].orientation for feed in prepared}
+            }
         except ImageError as error:
             unreadable.append((index, error))
             continue
-        for classifier, feed in {feed: (classifier, feed) for classifier, feed in zip(classifiers, feeds, strict=True)}.values():
+        for classifier, feed in {
+            feed: (classifier, feed) for classifier, feed in zip(classifiers, feeds, strict=True)
+        }.values():
             begin = time.perf_counter()
             prepared[feed].append(classifier.prepare(images[feed[2].orientation]))
             spent[feed] += time.perf_counter() - begin
