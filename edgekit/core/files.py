@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import shutil
@@ -10,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgekit.core.errors import OutputError
+from edgekit.runtime.spec import printable
 
 
 @contextmanager
@@ -22,12 +24,14 @@ def replacing(target: Path) -> Iterator[Path]:
     Raises:
         OutputError: the folder or the file cannot be written (missing, read-only, disk full).
     """
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    name, part = printable(str(target)), target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        if target.is_dir():
-            raise OutputError(f"{target} is a folder.", "Name a file to write with -o.")
+        if target.exists() and not target.is_file():
+            kind = "a folder" if target.is_dir() else "not an ordinary file"
+            raise OutputError(f"{name} is {kind}.", "Name a file to write with -o.")
         if not target.parent.is_dir():
-            raise OutputError(f"The folder {target.parent} does not exist.", "Make it first, or choose another -o.")
+            folder = printable(str(target.parent))
+            raise OutputError(f"The folder {folder} does not exist.", "Make it first, or choose another -o.")
         _remove_orphans(target)
         part.touch()
         yield part
@@ -36,16 +40,18 @@ def replacing(target: Path) -> Iterator[Path]:
                 os.fsync(written.fileno())
             os.replace(part, target)
     except OSError as error:
-        if error.filename is not None and Path(str(error.filename)).name not in (part.name, target.name):
+        # Copying onto a full disk names the source first and the part second.
+        names = {Path(str(found)).name for found in (error.filename, error.filename2) if found is not None}
+        if names and not names & {part.name, target.name}:
             raise
-        raise OutputError(f"Cannot write {target}: {error.strerror or error}.") from error
+        raise OutputError(f"Cannot write {name}: {error.strerror or error}.") from error
     finally:
         with suppress(OSError):
             part.unlink()
 
 
 def _remove_orphans(target: Path) -> None:
-    for orphan in target.parent.glob(f".{target.name}.*.part"):
+    for orphan in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
         owner = orphan.name.rsplit(".", 2)[-2]
         if owner.isdigit() and not _alive(int(owner)):
             with suppress(OSError):
