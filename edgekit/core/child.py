@@ -98,7 +98,9 @@ def call(
         if answer is None:
             if timed_out.is_set():
                 raise errors.ChildLimit(f"{purpose} took longer than {timeout:g} s and was stopped.")
-            raise errors.ChildCrashed(f"{purpose} crashed the child process ({_how(process.returncode)}).", _tail(log))
+            raise errors.ChildCrashed(
+                f"{purpose} crashed the child process ({_how(process.returncode)}).", _last_line(log)
+            )
         if "result" in answer:
             return answer["result"]
         if answer.get("memory"):
@@ -154,10 +156,16 @@ def _how(returncode: int) -> str:
     return f"exit code {returncode}"
 
 
-def _tail(log: IO[bytes], lines: int = 1) -> str:
+def _last_line(log: IO[bytes]) -> str:
     log.seek(max(0, log.seek(0, os.SEEK_END) - 4000))
-    text = log.read().decode(errors="replace").strip().splitlines()
-    return "\n".join(text[-lines:])[:300]
+    return _shown(log.read().decode(errors="replace").strip().splitlines()[-1:])
+
+
+def _shown(lines: list[str]) -> str:
+    """The first of a library's lines, which may quote the file that it reads."""
+    from edgekit.runtime.spec import printable  # brings numpy, which most children need not wait for
+
+    return printable(lines[0])[:300] if lines else ""
 
 
 def _watch_parent() -> None:
@@ -187,13 +195,12 @@ def _main() -> None:
             }
         )
     except BaseException as error:
-        text = str(error).strip()
         _answer(
             {
                 "error": None,
                 "memory": isinstance(error, MemoryError),
                 "hint": "",
-                "message": f"{type(error).__name__}: {text.splitlines()[0][:300] if text else ''}",
+                "message": f"{type(error).__name__}: {_shown(str(error).strip().splitlines())}",
                 "traceback": traceback.format_exc(),
             }
         )
