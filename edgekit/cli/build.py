@@ -50,5 +50,8 @@ def build(recipe: Path, output: Path | None, as_json: bool) -> int:
         click.echo(f"{made.model.name}: top-1 {made.top1:.1%} on held-out images")
         if made.validation:
             print_validation(made.validation)
+        else:
+            for name, outcome in made.outcomes.items():
+                click.echo(f"{outcome.upper()} {name} (stamped before)")
         click.echo(f"made {len(made.made)} files in {folder}, {len(made.kept)} were up to date")
-    return 1 if made.validation and made.validation.failed(strict=False) else 0
+    return 1 if "fail" in made.outcomes.values() else 0

@@ -26,11 +26,15 @@ STATE = "build.json"
 
 @dataclass(frozen=True)
 class Built:
-    """What `build` made. `made` are the files written now, `kept` those that were up to date."""
+    """What `build` made. `made` are the files written now, `kept` those that were up to date.
+
+    `outcomes` are the verdicts by file; `validation` is None where all of them were up to date as well.
+    """
 
     folder: Path
     model: Path
     top1: float
+    outcomes: dict[str, str]
     validation: Validation | None
     made: tuple[Path, ...]
     kept: tuple[Path, ...]
@@ -100,11 +104,12 @@ def build(
             made.append(target)
 
     validation = None
-    if candidates:
+    gate = Gate(recipe.gate.max_drop, recipe.gate.min_agreement)
+    if any(_outcome(target, source, data_sha256, gate) is None for target in candidates):
         say(f"Validating {len(candidates)} files against {model.name}")
-        gate = Gate(recipe.gate.max_drop, recipe.gate.min_agreement)
         validation = validate(model, candidates, data, gate=gate, stamp=True, on_progress=on_progress)
-    return Built(output, model, state.figure(model, "top1"), validation, tuple(made), tuple(kept))
+    outcomes = {target.name: _outcome(target, source, data_sha256, gate) or "missing" for target in candidates}
+    return Built(output, model, state.figure(model, "top1"), outcomes, validation, tuple(made), tuple(kept))
 
 
 class _State:
@@ -133,6 +138,20 @@ class _State:
 
     def figure(self, target: Path, name: str) -> float:
         return float(self._known[target.name][name])
+
+
+def _outcome(target: Path, reference_sha256: str, data_sha256: str, gate: Gate) -> str | None:
+    """The verdict that is stamped into a file; None when it speaks of another model, reference, data set or gate."""
+    spec = modelfile.read_spec(target)
+    verdict = spec.verdict if spec else None
+    if verdict is None or (verdict.model_sha256, verdict.reference_sha256, verdict.data_sha256, verdict.gate) != (
+        modelfile.digest(target),
+        reference_sha256,
+        data_sha256,
+        gate.limits(),
+    ):
+        return None
+    return verdict.outcome
 
 
 def _digest(inputs: list[Any]) -> str:

@@ -51,6 +51,10 @@ class Gate:
                                    f"It must lie between {lowest} and {highest}." if highest < math.inf
                                    else "It must be a number above 0.")
 
+    def limits(self) -> dict[str, float]:
+        """The limits that apply, by name, as a verdict keeps them."""
+        return {name: float(value) for name, value in vars(self).items() if value is not None}
+
 
 @dataclass(frozen=True)
 class Judgement:

@@ -186,7 +186,6 @@ def _stamp(candidate: Candidate, reference: Path, data: Dataset, data_sha256: st
             "drop_low": parity.drop_interval[0],
             "drop_high": parity.drop_interval[1],
         }
-    limits = {name: float(value) for name, value in dataclasses.asdict(gate).items() if value is not None}
     verdict = Verdict(
         candidate.judgement.outcome,
         modelfile.digest(path),
@@ -194,7 +193,7 @@ def _stamp(candidate: Candidate, reference: Path, data: Dataset, data_sha256: st
         data_sha256,
         parity.images,
         figures,
-        limits,
+        gate.limits(),
     )
     answers = spec.golden
     if modelfile.sniff(path) != "keras":
