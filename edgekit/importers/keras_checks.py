@@ -309,15 +309,9 @@ def _check_class(entry: dict[str, Any], name: str, allow_lambda: bool) -> None:
             raise ImportRefused(f"{name} has a layer that runs code from the file: {_told(entry)}.",
                                 "Only for files you trust: --allow-lambda accepts it.")
         return
-    if class_name == "__typespec__" or not isinstance(class_name, str):
-        foreign = True
-    elif class_name.startswith("__"):
-        foreign = False
-    elif registered == OWN_CLASS:
+    if (class_name, registered) == ("FrozenGraph", OWN_CLASS):
         return
-    else:
-        foreign = any(">" in value for value in names) or not _is_keras(module)
-    if foreign:
+    if not isinstance(class_name, str) or any(">" in value for value in names) or not _is_keras(module):
         raise ImportRefused(f"{name} uses a class that is not part of Keras: {_told(entry)}.", EXPORT_INSTEAD)
 
 

@@ -24,6 +24,7 @@ _PREPARES = frozenset({
     "Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Negative", "GetItem", "Stack", "Flip", "Concatenate",
 })
 _TOLERANCE = 1e-4
+_PROBE = 255.0
 
 
 def describe(model: Any) -> dict[str, Any]:
@@ -39,13 +40,14 @@ def describe(model: Any) -> dict[str, Any]:
         layers: list of {name, type, output_shape, parameters}, nested models' as outer/inner.
     """
     layers = _layers(model)
+    frozen = [layer for layer in layers if layer["type"] == "FrozenGraph"]
     return {
         "inputs": [_tensor(tensor, tensor.name) for tensor in model.inputs],
         "outputs": [_tensor(tensor, tensor._keras_history.operation.name) for tensor in model.outputs],
         "activation": last_activation(model),
         "normalization": first_normalization(model),
-        "opaque": any(layer["type"] == "FrozenGraph" for layer in layers),
-        "parameters": sum(layer["parameters"] for layer in layers),
+        "opaque": bool(frozen),
+        "parameters": model.count_params() + sum(layer["parameters"] for layer in frozen),
         "layers": layers,
     }
 
@@ -124,7 +126,10 @@ def _leading_parts(model: Any) -> list[tuple[Any, Any]]:
         prepared.add(id(node.output_tensors[0]))
         if len(node.output_tensors[0].shape) == 4 and node.output_tensors[0].shape[-1] == graph.inputs[0].shape[-1]:
             last = node.output_tensors[0]
-    return [(graph, last), *following]
+    used_raw = any(id(tensor) in prepared and tensor is not last for operation in graph.operations
+                   for node in operation._inbound_nodes if not {id(made) for made in node.output_tensors} & prepared
+                   for tensor in node.input_tensors)
+    return [(graph, graph.inputs[0])] if used_raw else [(graph, last), *following]
 
 
 def _affine(model: Any, tensor: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
@@ -143,12 +148,12 @@ def _affine(model: Any, tensor: Any) -> tuple[NDArray[np.float64], NDArray[np.fl
         flat = result.reshape(-1, result.shape[-1])
         return flat[0] if np.allclose(flat, flat[0], atol=_TOLERANCE) else None
 
-    zero, *units = (run(colour) for colour in np.concatenate([np.zeros((1, channels)), np.eye(channels)]))
-    check = 10.0 * np.arange(1, channels + 1)
+    zero, *units = (run(colour) for colour in np.concatenate([np.zeros((1, channels)), _PROBE * np.eye(channels)]))
+    check = 50.0 * np.arange(1, channels + 1)
     found = run(check)
     if zero is None or found is None or any(unit is None or len(unit) != channels for unit in units):
         return None
-    matrix = np.stack([unit - zero for unit in units if unit is not None], axis=1)
+    matrix = np.stack([unit - zero for unit in units if unit is not None], axis=1) / _PROBE
     matrix[np.abs(matrix) < 1e-6 * np.abs(matrix).max()] = 0
     scale = max(1.0, float(np.abs(found).max()))
     return (matrix, zero) if np.allclose(matrix @ check + zero, found, atol=_TOLERANCE * scale) else None

@@ -58,8 +58,7 @@ def load(path: Path, *, allow_lambda: bool = False, weights: Path | None = None)
     if not isinstance(model, keras.Model):
         raise ImportRefused(f"{name} is a single {printable(type(model).__name__)} layer, not a model.")
     if not getattr(model, "inputs", None):
-        raise ImportRefused(f"{name} does not say the shape of its input.",
-                            "Start the model with keras.Input(shape=…) and save it again.")
+        raise _no_input(name)
     return model
 
 
@@ -121,6 +120,11 @@ def _from_keras2_json(checked: keras_checks.CheckedFile, name: str, allow_lambda
         return keras.saving.load_model(str(joined), compile=False, safe_mode=not allow_lambda)
 
 
+def _no_input(name: str) -> ImportRefused:
+    return ImportRefused(f"{name} does not say the shape of its input.",
+                         "Start the model with keras.Input(shape=…) and save it again.")
+
+
 def _no_weights(weights: Path | None, name: str) -> None:
     if weights is not None:
         raise ImportRefused(f"{name} holds its own weights.",
@@ -155,8 +159,11 @@ def _keras_errors(name: str) -> Iterator[None]:
         if unknown:
             raise ImportRefused(f"{name} uses a class that this Keras does not have: {printable(unknown[1])[:100]}.",
                                 keras_checks.EXPORT_INSTEAD) from error
+        if re.search(r"never built|not yet been built", text):
+            raise _no_input(name) from error
         inside = f" (layer {printable(layer[1])[:100]!r})" if layer else ""
-        raise ModelFileError(f"Keras cannot load {name}{inside}: {_cause(text) or type(error).__name__}.") from error
+        raise ModelFileError(f"Keras cannot load {name}{inside}: {_cause(text) or type(error).__name__}.",
+                             "Where it was made, export it as a SavedModel (model.export), and import that.") from error
 
 
 def _cause(text: str) -> str:
@@ -165,4 +172,5 @@ def _cause(text: str) -> str:
     paragraphs = text.strip().split("\n\n")
     if "objects could not be loaded" in paragraphs[0] and len(paragraphs) > 1:
         text = paragraphs[1]
-    return printable(text.strip().partition("\n")[0])[:300].rstrip(".")
+    line = re.sub(r"\{\{.*?\}\} ?", "", text.strip().partition("\n")[0])  # TensorFlow's name of the place
+    return printable(line)[:300].rstrip(".")
