@@ -73,6 +73,8 @@ class TFLiteGraph:
             and list(tensor.quantization.scale) == [1.0]
         ):
             self._graph.operators.pop(0)
+            if int(first.inputs[0]) == len(self._graph.tensors) - 1:  # other indices must not move
+                self._graph.tensors.pop()
             self._replace_input(int(first.outputs[0]))
 
     def name_tensors(self) -> None:

@@ -88,27 +88,30 @@ def build(
         made.append(model)
 
     candidates = []
-    source = modelfile.digest(model)
+    reference = modelfile.digest(model)
     for ending, schemes in (("tflite", recipe.convert.tflite), ("onnx", recipe.convert.onnx)):
-        for scheme in schemes:
+        source = model
+        for scheme in sorted(schemes, key=lambda scheme: scheme != "none"):  # the float file first
             target = output / f"{recipe.name}.{scheme.replace('none', 'float32')}.{ending}"
             candidates.append(target)
             calibrate = data if scheme in CALIBRATED else None
-            inputs = [source, scheme, recipe.convert.samples if calibrate else None, data_sha256 if calibrate else None]
+            inputs = [reference, scheme, (recipe.convert.samples, data_sha256) if calibrate else None]
             if state.current(target, inputs):
                 kept.append(target)
-                continue
-            say(f"Converting to {target.name}")
-            convert(model, target, quantize=scheme, calibrate=calibrate, samples=recipe.convert.samples)
-            state.note(target, inputs)
-            made.append(target)
+            else:
+                say(f"Converting to {target.name}")
+                convert(source, target, quantize=scheme, calibrate=calibrate, samples=recipe.convert.samples)
+                state.note(target, inputs)
+                made.append(target)
+            if scheme == "none":
+                source = target  # Keras is converted once; quantizing its float file gives the same and is faster
 
     validation = None
     gate = Gate(recipe.gate.max_drop, recipe.gate.min_agreement)
-    if any(_outcome(target, source, data_sha256, gate) is None for target in candidates):
+    if any(_outcome(target, reference, data_sha256, gate) is None for target in candidates):
         say(f"Validating {len(candidates)} files against {model.name}")
         validation = validate(model, candidates, data, gate=gate, stamp=True, on_progress=on_progress)
-    outcomes = {target.name: _outcome(target, source, data_sha256, gate) or "missing" for target in candidates}
+    outcomes = {target.name: _outcome(target, reference, data_sha256, gate) or "missing" for target in candidates}
     return Built(output, model, state.figure(model, "top1"), outcomes, validation, tuple(made), tuple(kept))
 
 
