@@ -60,19 +60,20 @@ def convert(
     same options. The result is run and compared with its source before it is written.
     """
     from edgekit.convert.run import convert as run
+    from edgekit.convert.run import default_output
     from edgekit.importers.options import SpecOptions
-    from edgekit.importers.run import import_model, needs_import
+    from edgekit.importers.run import ending, import_model, needs_import
     from edgekit.runtime.spec import printable
 
     options = SpecOptions(**spec_options)
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
         source = model
-        output = output or model.with_suffix(".tflite")
-        if options.given or needs_import(model):
-            common.say(f"Importing {printable(model.name)} …")
-            source = Path(folder) / f"{model.stem}{'.keras' if needs_import(model) else model.suffix}"
+        output = output or default_output(model)
+        if (options.given or needs_import(model)) and output.resolve() != model.resolve():
+            common.say(f"Importing {printable(str(model))} …")
+            source = Path(folder) / f"{model.stem}{ending(model)}"
             import_model(model, source, options, allow_lambda=allow_lambda)
-        common.say(f"Converting {printable(model.name)} …")
+        common.say(f"Converting {printable(str(model))} …")
         made = run(
             source,
             output,
@@ -94,4 +95,4 @@ def convert(
         if made.agreement is None
         else f", the same top-1 as its float source on {made.agreement:.1%} of the calibration images"
     )
-    click.echo(f"wrote {made.path}: {made.scheme}, {common.size(made.size)}{compared}")
+    click.echo(f"wrote {made.path}: {made.scheme.replace('none', 'float32')}, {common.size(made.size)}{compared}")

@@ -29,17 +29,27 @@ def require_equal(reference: NDArray[np.float32], candidate: NDArray[np.float32]
     Raises:
         ConversionError: it does not, or one of them is not finite.
     """
-    if not np.isfinite(reference).all():
-        raise ConversionError(
-            f"{name} itself answers with NaN or infinity; there is nothing to convert.",
-            "Its weights are damaged, or training diverged.",
-        )
+    _require_finite(reference, name)
     if not np.isfinite(candidate).all():
         raise ConversionError(f"Converting {name} gave a model that answers NaN. Nothing was written.")
     difference = float(np.abs(reference.reshape(len(reference), -1) - candidate.reshape(len(candidate), -1)).max())
     if difference > FLOAT_TOLERANCE * max(1.0, float(np.abs(reference).max())):
         raise ConversionError(
             f"Converting {name} gave a model that answers differently (by {difference:.3g}). Nothing was written."
+        )
+
+
+def require_alive(outputs: NDArray[np.float32], name: str) -> None:
+    """A float model must not give the same output for all of several different images, [N, …].
+
+    Raises:
+        ConversionError: it does, or an output is not finite.
+    """
+    _require_finite(outputs, name)
+    if np.ptp(outputs, axis=0).max() <= STILL * max(1.0, float(np.abs(outputs).max())):
+        raise ConversionError(
+            f"{name} itself answers the same whatever it sees; there is nothing to convert.",
+            "Check its weights, mean and std. With --calibrate DATA it is tried on real images.",
         )
 
 
@@ -76,3 +86,11 @@ def run_float(model: Interpreter, pixels: NDArray[np.uint8], layout: str, batch:
             for start in range(0, len(pixels), batch)
         ]
     )
+
+
+def _require_finite(outputs: NDArray[np.float32], name: str) -> None:
+    if not np.isfinite(outputs).all():
+        raise ConversionError(
+            f"{name} itself answers with NaN or infinity; there is nothing to convert.",
+            "Its weights are damaged, or training diverged.",
+        )

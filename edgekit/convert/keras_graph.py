@@ -33,13 +33,17 @@ def to_tflite(source: str, target: str, probes: str, answers: str, allow_lambda:
     import tensorflow as tf
 
     model = keras_model.load(Path(source), allow_lambda=allow_lambda)
+    names = _rename(model)
     frozen = _freeze(model, (1, *_answer(model, probes, answers)))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     try:
         Path(target).write_bytes(converter.convert())
     except Exception as error:  # the converter raises a different class for each of its stages
-        raise _unsupported(error, [layer.name for layer in _layers(model)]) from error
+        operators = re.findall(r"'tf\.(\w+)' op ", str(error))
+        if not operators:
+            raise
+        raise _unsupported("TFLite", operators, _nodes(frozen), names) from error
 
 
 def to_onnx(source: str, target: str, probes: str, answers: str, allow_lambda: bool) -> None:
@@ -50,17 +54,18 @@ def to_onnx(source: str, target: str, probes: str, answers: str, allow_lambda: b
     Raises:
         ConversionError: an operator has no ONNX counterpart.
     """
-    import onnx
+    from edgekit.convert import tf2onnx_adapter
 
-    from edgekit.convert.tf2onnx_adapter import graph_to_onnx
-
+    tf2onnx_adapter.require()
     model = keras_model.load(Path(source), allow_lambda=allow_lambda)
+    names = _rename(model)
     frozen = _freeze(model, (None, *_answer(model, probes, answers)))
-    try:
-        proto = graph_to_onnx(frozen.graph.as_graph_def(), frozen.inputs[0].name, frozen.outputs[0].name, OPSET)
-    except Exception as error:
-        raise _unsupported(error, [layer.name for layer in _layers(model)]) from error
-    onnx.save(proto, target)
+    proto = tf2onnx_adapter.graph_to_onnx(
+        frozen.graph.as_graph_def(), frozen.inputs[0].name, frozen.outputs[0].name, OPSET
+    )
+    if operators := tf2onnx_adapter.left_over(proto):
+        raise _unsupported("ONNX", operators, _nodes(frozen), names)
+    tf2onnx_adapter.save(proto, Path(target))
 
 
 def _freeze(model: Any, shape: tuple[int | None, ...]) -> Any:
@@ -69,7 +74,7 @@ def _freeze(model: Any, shape: tuple[int | None, ...]) -> Any:
 
     signature = [tf.TensorSpec(shape, tf.float32, name=INPUT)]
     function = tf.function(lambda image: model(image, training=False), input_signature=signature)
-    return convert_variables_to_constants_v2(function.get_concrete_function())
+    return convert_variables_to_constants_v2(function.get_concrete_function(), lower_control_flow=False)
 
 
 def _answer(model: Any, probes: str, answers: str) -> tuple[int, ...]:
@@ -79,24 +84,46 @@ def _answer(model: Any, probes: str, answers: str) -> tuple[int, ...]:
     return tuple(inputs.shape[1:])
 
 
-def _layers(model: Any) -> list[Any]:
+def _rename(model: Any) -> dict[str, str]:
+    """Give the operations names that TensorFlow takes for scopes; returns the names that they had, by new name."""
+    names = {}
+    for operation in [model, *_operations(model)]:
+        name = re.sub(r"[^A-Za-z0-9_.-]", "_", operation.name)
+        name = name if name[:1].isalnum() else f"layer{name}"
+        if operation is not model:
+            names[name] = operation.name
+        operation.name = name
+    return names
+
+
+def _operations(model: Any) -> list[Any]:
+    """The layers and operations of a model and of the models in it."""
     found = []
-    for layer in getattr(model, "layers", []):
-        found.append(layer)
-        found += _layers(layer)
+    for operation in getattr(model, "operations", None) or getattr(model, "layers", []):
+        found += [operation, *_operations(operation)]
     return found
 
 
-def _unsupported(error: Exception, layers: list[str]) -> ConversionError:
-    """Say which layers the converter could not write, from the node names in its message."""
-    text = str(error)
-    nodes = set(re.findall(r'"([^"\s@]+)[^"]*"', text)) | set(re.findall(r"[\w./-]+/[\w./-]+", text))
-    parts = {part for node in nodes for part in re.split(r"[/:]", node)}
-    guilty = [name for name in layers if name in parts]
-    operators = sorted(set(re.findall(r"\b(?:Flex|tf\.)(\w+)", text)) - {"function", "lite"})
-    what = f"operators {', '.join(operators[:5])}" if operators else printable(text.strip().splitlines()[0])[:200]
-    where = f" (layer {', '.join(printable(name) for name in guilty[:5])})" if guilty else ""
+def _nodes(frozen: Any) -> list[tuple[str, str]]:
+    """Name and operator of every node, those inside of branches and loops included."""
+    graph_def = frozen.graph.as_graph_def()
+    functions = [node for function in graph_def.library.function for node in function.node_def]
+    return [(node.name, node.op) for node in [*graph_def.node, *functions]]
+
+
+def _unsupported(
+    target: str, operators: list[str], nodes: list[tuple[str, str]], names: dict[str, str]
+) -> ConversionError:
+    """Say which layers need the operators: the innermost in each node's name, model/layer_1/operation/Operator."""
+    operators = sorted(set(operators))
+    guilty: list[str] = []
+    for path in (name for name, operator in nodes if operator in operators):
+        parts = [(re.sub(r"_\d+$", "", part), part) for part in path.split("/")]  # Keras numbers scopes
+        guilty += [names[plain if plain in names else part] for plain, part in parts if {plain, part} & set(names)][-1:]
+    layers = [repr(printable(layer)) for layer in dict.fromkeys(guilty)]
+    who = f"The layer{'s' if len(layers) > 1 else ''} {', '.join(layers[:5])}" if layers else "The model"
+    what = f"operator{'s' if len(operators) > 1 else ''} {', '.join(printable(name) for name in operators[:5])}"
     return ConversionError(
-        f"The model needs {what}{where}, which the target format does not have.",
-        "Replace the layer by one made of standard operations, then convert again.",
+        f"{who} need{'' if len(layers) > 1 else 's'} the {what}, which {target} does not have.",
+        "Replace it by standard layers or operations, and convert again.",
     )

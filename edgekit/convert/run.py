@@ -35,6 +35,7 @@ QUANTIZERS = {
 }
 CALIBRATED = ("int8", "int16x8")
 PROBES = 5
+COLOURS = ((0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 255, 0), (0, 0, 255))
 GOLDEN_CANDIDATES = 24
 LOW_AGREEMENT = 0.9
 MIN_JUDGED = 20  # fewer calibration images say nothing about the float model
@@ -86,7 +87,7 @@ def convert(
         EdgekitError: see the tree in `edgekit.core.errors`; nothing is written then, and an older output stays.
     """
     source = Path(source)
-    output = Path(output) if output is not None else source.with_suffix(".tflite")
+    output = Path(output) if output is not None else default_output(source)
     target = _target(source, output, quantize, io, calibrate is not None)
     spec = _source_spec(source)
     probe.vet(source)
@@ -106,6 +107,7 @@ def convert(
         classifier = Classifier(bare)
         seen = chosen.pixels if chosen is not None else pixels
         outputs = check.run_float(open_interpreter(core), seen, spec.input.layout)
+        check.require_alive(outputs, printable(source.name))
         reference = to_scores(outputs, spec.output, len(spec.labels))
         tensors = np.stack([preprocess.to_tensor(image, made) for image in seen])
         comparison = check.compare(reference, classifier.scores(tensors), quantize)
@@ -122,6 +124,11 @@ def convert(
         comparison.max_difference,
         tuple(_warnings(comparison, reference, chosen, spec)),
     )
+
+
+def default_output(source: Path) -> Path:
+    """The `.tflite` file beside the source, where no other is named."""
+    return source.parent / f"{source.absolute().stem}.tflite"
 
 
 def _target(source: Path, output: Path, quantize: str, io: str, calibrated: bool) -> str:
@@ -171,9 +178,11 @@ def _source_spec(source: Path) -> ModelSpec:
 
 
 def _probe_pixels(spec: ModelSpec, chosen: Calibration | None) -> NDArray[np.uint8]:
-    """What source and conversion are compared on: the patterns, and a few images where there are any."""
-    patterns = [preprocess.pixels(preprocess.pattern(name, *spec.size), spec) for name in PATTERNS]
-    return np.stack([*patterns, *(chosen.pixels[:PROBES] if chosen is not None else ())])
+    """What source and conversion are compared on: patterns, plain colours, and a few images where there are any."""
+    made = [preprocess.pattern(name, *spec.size) for name in PATTERNS]
+    made += [np.full((*spec.size, 3), colour, np.uint8) for colour in COLOURS]
+    images = chosen.pixels[:PROBES] if chosen is not None else ()
+    return np.stack([*(preprocess.pixels(image, spec) for image in made), *images])
 
 
 def _float_core(

@@ -7,26 +7,48 @@ onnxslim does the work afterwards; ONNX Runtime removes the remaining transposes
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
 from typing import Any
 
 from edgekit.core.errors import MissingExtraError
 
 
-def graph_to_onnx(graph_def: Any, input_name: str, output_name: str, opset: int) -> Any:
-    """An ONNX ModelProto for a frozen TensorFlow GraphDef.
+def require() -> None:
+    """Raise MissingExtraError unless all that a conversion needs is installed."""
+    for package in ("onnx", "onnxruntime", "onnxslim", "tf2onnx"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError("Converting Keras to ONNX", "onnx", package)
 
-    Raises:
-        MissingExtraError: tf2onnx or onnxslim is not installed.
-    """
-    try:
-        import onnxslim
-        import tf2onnx
-        import tf2onnx.optimizer
-    except ImportError as error:
-        raise MissingExtraError("Converting Keras to ONNX", "onnx", error.name or "") from error
+
+def graph_to_onnx(graph_def: Any, input_name: str, output_name: str, opset: int) -> Any:
+    """An ONNX ModelProto for a frozen TensorFlow GraphDef; an operator that ONNX does not have stays as it is."""
+    import tf2onnx
+    import tf2onnx.optimizer
 
     tf2onnx.optimizer.optimize_graph = lambda graph, *_, **__: graph
     proto, _ = tf2onnx.convert.from_graph_def(
         graph_def, input_names=[input_name], output_names=[output_name], opset=opset
     )
-    return onnxslim.slim(proto)
+    return proto
+
+
+def left_over(proto: Any) -> list[str]:
+    """The operators in a ModelProto that are not ONNX's, those inside of branches and loops included."""
+    import onnx
+
+    foreign, graphs = set(), [proto.graph]
+    while graphs:
+        for node in graphs.pop().node:
+            if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type):
+                foreign.add(node.op_type)
+            graphs += [attribute.g for attribute in node.attribute if attribute.HasField("g")]
+    return sorted(foreign)
+
+
+def save(proto: Any, target: Path) -> None:
+    """Slim the graph and write it."""
+    import onnx
+    import onnxslim
+
+    onnx.save(onnxslim.slim(proto), str(target))

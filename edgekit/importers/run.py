@@ -37,6 +37,11 @@ def needs_import(source: Path) -> bool:
     return kind in ("h5", "json", "savedmodel") or (kind in _ENDINGS and modelfile.read_spec(source) is None)
 
 
+def ending(source: Path) -> str:
+    """How the file that `import_model` makes of this ends; empty when it is no model file."""
+    return _ENDINGS.get(modelfile.sniff(source), "")
+
+
 def import_model(
     source: str | Path,
     output: str | Path,
