@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from edgekit.core import files, tflite_metadata
@@ -22,7 +24,8 @@ _FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # so that the same inputs give the same byt
 def write_spec(source: Path, spec: ModelSpec, target: Path) -> None:
     """Write `target`: the model in `source` with `spec` in the place of the one it carried, if any.
 
-    `source` and `target` may be the same file. The model itself is not changed: `modelfile.digest` stays.
+    `source` and `target` may be the same file. The model itself is not changed: `modelfile.digest` stays (unless
+    weights lay outside of the flatbuffer, see `inline_weights`).
 
     Raises:
         ModelFileError: `source` is damaged or of a kind that carries no spec.
@@ -48,23 +51,20 @@ def inline_weights(content: bytes) -> bytes:
     Writers put the weights of large models after the flatbuffer (Buffer.offset and .size in schema.fbs). Other
     tools lose them there; inside they are safe, and the answers are the same bit for bit.
     """
-    view = memoryview(content)
-    flat = FlatBuffer(view)
-    try:
+    flat = FlatBuffer(memoryview(content))
+    with _refusing_damage():
         tables = flat.tables(flat.root(), modelfile.MODEL_BUFFERS)
         if all(flat.scalar(table, modelfile.BUFFER_OFFSET, "<Q") <= 1 for table in tables):
             return content
-    except (struct.error, IndexError, ValueError) as error:
-        raise ModelFileError("The .tflite file is damaged: its tables point outside of it.") from error
-    import flatbuffers
-    import numpy as np
-    from ai_edge_litert import schema_py_generated as schema
+        import flatbuffers
+        import numpy as np
+        from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
-    for buffer, table in zip(model.buffers, tables, strict=True):
-        if buffer.offset and buffer.offset > 1:
-            buffer.data = np.frombuffer(flat.buffer(table), np.uint8)
-            buffer.offset = buffer.size = 0
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+        for buffer, table in zip(model.buffers, tables, strict=True):
+            if buffer.offset and buffer.offset > 1:
+                buffer.data = np.frombuffer(flat.buffer(table), np.uint8)
+                buffer.offset = buffer.size = 0
     builder = flatbuffers.Builder(len(content) + 4096)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
@@ -79,8 +79,10 @@ def _tflite(data: memoryview, spec: ModelSpec, name: str) -> bytes:
         tflite_metadata.ENTRY: tflite_metadata.classifier_metadata(spec),
         modelfile.TFLITE_ENTRY: spec.to_json().encode(),
     }
+    with _refusing_damage():
+        header = _header(body, buffers)
     stream = io.BytesIO()
-    stream.write(_header(body, buffers))
+    stream.write(header)
     stream.write(body)
     with zipfile.ZipFile(
         stream, "w", zipfile.ZIP_STORED
@@ -93,14 +95,21 @@ def _tflite(data: memoryview, spec: ModelSpec, name: str) -> bytes:
 def _output_width(body: bytes) -> int | None:
     """The last dimension of the model's first output; None when the file does not say."""
     flat = FlatBuffer(memoryview(body))
-    try:
+    with _refusing_damage():
         graph = flat.tables(flat.root(), 2)[0]  # Model.subgraphs
         outputs = flat.reference(graph, 2)  # SubGraph.outputs
         tensor = flat.tables(graph, 0)[flat.u32((outputs or 0) + 4)]  # SubGraph.tensors
         shape = flat.reference(tensor, 0)  # Tensor.shape
         rank = flat.u32(shape) if shape is not None else 0
         return flat.u32(shape + 4 * rank) if shape is not None and rank > 1 else None
-    except (struct.error, IndexError, ValueError) as error:
+
+
+@contextmanager
+def _refusing_damage() -> Iterator[None]:
+    """What reading a damaged flatbuffer raises becomes a ModelFileError."""
+    try:
+        yield
+    except (struct.error, IndexError, ValueError, TypeError, AttributeError) as error:
         raise ModelFileError("The .tflite file is damaged: its tables point outside of it.") from error
 
 
@@ -209,12 +218,8 @@ def _varint(value: int) -> bytes:
 
 
 def _write_keras(source: Path, spec: ModelSpec, target: Path) -> None:
-    with files.replacing(target) as part:
-        try:
-            with zipfile.ZipFile(source) as old, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as new:
-                for info in old.infolist():
-                    if info.filename != modelfile.KERAS_MEMBER:
-                        new.writestr(zipfile.ZipInfo(info.filename, info.date_time), old.read(info))
-                new.writestr(zipfile.ZipInfo(modelfile.KERAS_MEMBER, _FIXED_DATE), spec.to_json())
-        except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-            raise ModelFileError(f"{printable(str(source))} is a damaged .keras archive: {error}.") from error
+    with files.replacing(target) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+        for member, content in modelfile.keras_members(source):
+            if member.filename != modelfile.KERAS_MEMBER:
+                archive.writestr(zipfile.ZipInfo(member.filename, member.date_time), content)
+        archive.writestr(zipfile.ZipInfo(modelfile.KERAS_MEMBER, _FIXED_DATE), spec.to_json())

@@ -21,12 +21,11 @@ import hashlib
 import mmap
 import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgekit.runtime.errors import ModelFileError
+from edgekit.runtime.errors import EdgekitError, ModelFileError
 from edgekit.runtime.protobuf import embedded, fields, text
 from edgekit.runtime.spec import MAX_JSON_BYTES, ModelSpec, printable
 
@@ -34,6 +33,9 @@ MAGIC = b"EDGEKIT\x01"
 TFLITE_ENTRY = "EDGEKIT_SPEC"
 ONNX_KEY = "edgekit_spec"
 KERAS_MEMBER = "edgekit.json"
+# What a .keras archive unpacks to: always fine below the floor, above it at most this many times its own size.
+UNPACKED_FLOOR = 64 << 20
+MAX_EXPANSION = 100
 
 # Fields of the tables Model, Metadata and Buffer in TFLite's schema.fbs, and of ONNX's ModelProto.
 MODEL_BUFFERS, MODEL_METADATA = 4, 6
@@ -104,15 +106,15 @@ def digest(path: Path) -> str:
     kind = sniff(path)
     found = hashlib.sha256()
     if kind == "keras":
-        for name, content in _keras_members(path):
-            if name != KERAS_MEMBER:
-                found.update(f"{name}\0{len(content)}\0".encode())
+        for member, content in keras_members(path):
+            if member.filename != KERAS_MEMBER:
+                found.update(f"{member.filename}\0{len(content)}\0".encode())
                 found.update(content)
         return found.hexdigest()
     if path.is_dir():
-        for member in sorted(item for item in path.rglob("*") if item.is_file()):
-            content = member.read_bytes()
-            found.update(f"{member.relative_to(path)}\0{len(content)}\0".encode())
+        for file in sorted(item for item in path.rglob("*") if item.is_file()):
+            content = file.read_bytes()
+            found.update(f"{file.relative_to(path)}\0{len(content)}\0".encode(errors="surrogateescape"))
             found.update(content)
         return found.hexdigest()
     with mapped(path) as data:
@@ -139,6 +141,8 @@ def mapped(path: Path) -> Iterator[memoryview]:
         ModelFileError: the file is missing, empty or unreadable.
     """
     try:
+        if path.is_fifo():
+            raise ModelFileError(f"{printable(str(path))} is a pipe; save what comes out of it as a file first.")
         with path.open("rb") as stream:
             pages = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
     except FileNotFoundError:
@@ -153,7 +157,7 @@ def tflite_body(data: memoryview) -> tuple[int, int]:
     """Where the model itself starts and ends in a `.tflite` file; the whole file when edgekit did not write it."""
     if bytes(data[8:16]) != MAGIC:
         return 0, len(data)
-    start, size = struct.unpack_from("<QQ", data, 16)
+    start, size = struct.unpack_from("<QQ", data, 16) if len(data) >= 32 else (0, 0)
     if start + size > len(data) or start < 32 or bytes(data[start + 4 : start + 8]) != b"TFL3":
         raise ModelFileError("The .tflite file is damaged: its header points outside of it.")
     return start, start + size
@@ -223,7 +227,12 @@ class FlatBuffer:
     def reference(self, table: int, number: int) -> int | None:
         """The position that a field refers to (a vector, string or table)."""
         at = self.field(table, number)
-        return None if at is None else at + self.u32(at)
+        if at is None:
+            return None
+        target = at + self.u32(at)
+        if target + 4 > len(self._data):
+            raise IndexError(target)
+        return target
 
     def tables(self, table: int, number: int) -> list[int]:
         """The positions of the tables in a vector of tables."""
@@ -281,21 +290,37 @@ def _is_keras(path: Path) -> bool:
         return False
 
 
-def _keras_members(path: Path) -> Iterator[tuple[str, bytes]]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                yield info.filename, archive.read(info)
-    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RuntimeError) as error:
-        raise ModelFileError(f"{printable(str(path))} is a damaged .keras archive: {error}.") from error
+def keras_members(path: Path) -> Iterator[tuple[zipfile.ZipInfo, bytes]]:
+    """Yield each member of a `.keras` archive with its content.
+
+    Raises:
+        ModelFileError: the archive is damaged, or unpacks to far more than a model does.
+    """
+    with _refusing_damage(path), zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        unpacked, size = sum(member.file_size for member in members), path.stat().st_size
+        if unpacked > max(UNPACKED_FLOOR, MAX_EXPANSION * size):
+            raise ModelFileError(
+                f"{printable(str(path))} is {size:,} bytes and claims to unpack to {unpacked:,}; no model does that."
+            )
+        for member in members:
+            yield member, archive.read(member)
 
 
 def _keras_member(path: Path) -> bytes | None:
+    with _refusing_damage(path), zipfile.ZipFile(path) as archive:
+        if KERAS_MEMBER not in archive.namelist():
+            return None
+        with archive.open(KERAS_MEMBER) as member:
+            return member.read(MAX_JSON_BYTES + 1)
+
+
+@contextmanager
+def _refusing_damage(path: Path) -> Iterator[None]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            if KERAS_MEMBER not in archive.namelist():
-                return None
-            with archive.open(KERAS_MEMBER) as member:
-                return member.read(MAX_JSON_BYTES + 1)
-    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RuntimeError) as error:
-        raise ModelFileError(f"{printable(str(path))} is a damaged .keras archive: {error}.") from error
+        yield
+    except EdgekitError:
+        raise
+    except Exception as error:  # zipfile and its decompressors have no common base
+        reason = printable(str(error)) or type(error).__name__
+        raise ModelFileError(f"{printable(str(path))} is a damaged .keras archive: {reason}.") from error
