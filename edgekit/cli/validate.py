@@ -55,6 +55,7 @@ class Bytes(click.ParamType[int]):
 @click.option("--strict", is_flag=True, help="Exit with 1 when there are too few images to decide.")
 @click.option("--stamp", is_flag=True, help="Write the verdict and golden answers into the candidates.")
 @common.max_bad_option
+@common.lambda_option
 @common.json_option
 def validate(
     reference: Path,
@@ -67,6 +68,7 @@ def validate(
     strict: bool,
     stamp: bool,
     max_bad: int,
+    allow_lambda: bool,
     as_json: bool,
 ) -> int:
     """Compare CANDIDATES with REFERENCE on data, each fed by its own spec, and judge them.
@@ -84,6 +86,7 @@ def validate(
             gate=Gate(max_drop, min_agreement, max_latency, max_size),
             stamp=stamp,
             max_bad=max_bad,
+            allow_lambda=allow_lambda,
             on_progress=lambda done, total: show(done, total, ""),
         )
     if as_json:

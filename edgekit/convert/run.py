@@ -35,6 +35,7 @@ QUANTIZERS = {
 }
 CALIBRATED = ("int8", "int16x8")
 PROBES = 5
+CONVERSION_TIMEOUT = 3600.0  # seconds; HDF5 loops for ever on some damaged files
 COLOURS = ((0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 255, 0), (0, 0, 255))
 GOLDEN_CANDIDATES = 24
 LOW_AGREEMENT = 0.9
@@ -197,6 +198,7 @@ def _float_core(
         np.save(probes, np.stack([preprocess.to_tensor(image, spec) for image in pixels]))
         child.call(
             f"edgekit.convert.keras_graph:to_{target}",
+            timeout=CONVERSION_TIMEOUT,
             purpose=f"Converting {printable(source.name)}",
             source=str(source),
             target=str(core),

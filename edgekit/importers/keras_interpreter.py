@@ -21,7 +21,7 @@ from edgekit.runtime.interpreters import TensorInfo
 from edgekit.runtime.spec import printable
 
 
-def open_classifier(path: Path, *, threads: int = 1) -> Classifier:
+def open_classifier(path: Path, *, threads: int = 1, allow_lambda: bool = False) -> Classifier:
     """Open any model that carries a spec: a `.keras` file in a child process, other files in this one.
 
     A `.tflite` or `.onnx` file that this machine has not seen before is tried in a child process first.
@@ -32,7 +32,7 @@ def open_classifier(path: Path, *, threads: int = 1) -> Classifier:
     if modelfile.sniff(path) == "keras":
         if modelfile.read_spec(path) is None:
             return Classifier(path, interpreter=None)  # raises, and says what to do
-        return Classifier(path, interpreter=KerasInterpreter(path))
+        return Classifier(path, interpreter=KerasInterpreter(path, allow_lambda))
     probe.vet(path)
     return Classifier(path, threads=threads)
 
@@ -42,7 +42,7 @@ class KerasInterpreter:
 
     batched = True
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, allow_lambda: bool = False) -> None:
         """Start the child and wait until it has loaded the model.
 
         Raises:
@@ -59,6 +59,7 @@ class KerasInterpreter:
             pass_fds=[theirs.fileno()],
             path=str(path),
             channel=theirs.fileno(),
+            allow_lambda=allow_lambda,
         )
         self._child.add_done_callback(lambda _: theirs.close())
         self._connection = Connection(ours.detach())
@@ -91,11 +92,11 @@ class KerasInterpreter:
             raise ConversionError(f"Running {self._name} ended without an answer.") from None
 
 
-def serve(path: str, channel: int) -> None:
+def serve(path: str, channel: int, allow_lambda: bool) -> None:
     """In the child: load the model, tell its shapes, and answer batches until the parent hangs up."""
     from edgekit.importers import keras_model
 
-    model = keras_model.load(Path(path))
+    model = keras_model.load(Path(path), allow_lambda=allow_lambda)
     connection = Connection(channel)
     connection.send((tuple(model.inputs[0].shape[1:]), tuple(model.outputs[0].shape[1:])))
     while True:

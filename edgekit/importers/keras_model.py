@@ -62,25 +62,22 @@ def load(path: Path, *, allow_lambda: bool = False, weights: Path | None = None)
     return model
 
 
-def describe(path: str, allow_lambda: bool = False, weights: str | None = None) -> dict[str, Any]:
-    """What a model file holds, as JSON: see `keras_inspect.describe`; with the file's `keras_version` ("": unknown).
+def save_as_keras(
+    path: str, target: str, allow_lambda: bool = False, weights: str | None = None
+) -> dict[str, Any]:
+    """Load a model and save it to `target`, a new file whose name ends in `.keras`.
+
+    Returns:
+        What it holds, as JSON: see `keras_inspect.describe`; with the `keras_version` that wrote it ("": unknown).
 
     Raises:
         ImportRefused, ModelFileError: as `load`.
     """
     source = Path(path)
     model = load(source, allow_lambda=allow_lambda, weights=Path(weights) if weights else None)
+    model.save(target)
     version = "" if source.is_dir() else keras_checks.check_model(source, allow_lambda=allow_lambda).keras_version
     return {"keras_version": version, **keras_inspect.describe(model)}
-
-
-def save_as_keras(path: str, target: str, allow_lambda: bool = False, weights: str | None = None) -> None:
-    """Load a model and save it to `target`, a new file whose name ends in `.keras`.
-
-    Raises:
-        ImportRefused, ModelFileError: as `load`.
-    """
-    load(Path(path), allow_lambda=allow_lambda, weights=Path(weights) if weights else None).save(target)
 
 
 def _from_json(checked: keras_checks.CheckedFile, name: str, allow_lambda: bool, weights: Path | None) -> Any:

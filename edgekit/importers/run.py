@@ -6,7 +6,6 @@ import dataclasses
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgekit.core import child, embed, files, golden, probe
 from edgekit.core.errors import EdgekitError, ImportRefused
@@ -18,6 +17,7 @@ from edgekit.runtime.classify import Classifier
 from edgekit.runtime.protobuf import embedded, fields
 from edgekit.runtime.spec import ModelSpec, printable
 
+LOADING_TIMEOUT = 600.0  # seconds; HDF5 loops for ever on some damaged files
 _KERAS_KINDS = ("keras", "h5", "json", "savedmodel")
 _ENDINGS = {**dict.fromkeys(_KERAS_KINDS, ".keras"), "tflite": ".tflite", "onnx": ".onnx"}
 
@@ -77,7 +77,8 @@ def import_model(
         bare = Path(folder) / f"bare{_ENDINGS[kind]}"
         if kind in _KERAS_KINDS:
             description = child.call(
-                "edgekit.importers.run:load_and_save",
+                "edgekit.importers.keras_model:save_as_keras",
+                timeout=LOADING_TIMEOUT,
                 purpose=f"Loading {printable(source.name)}",
                 path=str(source),
                 target=str(bare),
@@ -101,15 +102,6 @@ def import_model(
         files.copy(finished, output)
         probe.mark_vetted(output)
     return Imported(output, spec, derived)
-
-
-def load_and_save(path: str, target: str, allow_lambda: bool, weights: str | None) -> dict[str, Any]:
-    """In the child: load any Keras model, save it as `.keras`, and describe it."""
-    from edgekit.importers import keras_inspect, keras_model
-
-    model = keras_model.load(Path(path), allow_lambda=allow_lambda, weights=Path(weights) if weights else None)
-    model.save(target)
-    return keras_inspect.describe(model)
 
 
 def _refuse_external_weights(source: Path) -> None:

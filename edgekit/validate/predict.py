@@ -20,6 +20,7 @@ def predict(
     *,
     top: int = 3,
     max_bad: int = 0,
+    allow_lambda: bool = False,
     on_skip: Callable[[str, str], None] | None = None,
 ) -> Iterator[tuple[Path, Answer]]:
     """The best labels of each image, in order; images are decoded and answered in threads.
@@ -29,6 +30,7 @@ def predict(
         images: image files, and folders, which are searched recursively.
         top: how many labels to name.
         max_bad: how many unreadable images may be skipped; `on_skip` is told their name and the reason.
+        allow_lambda: load Lambda layers, which run code from the file.
 
     Raises:
         EdgekitError: the model cannot be used, there is no image, or more than `max_bad` cannot be read.
@@ -39,7 +41,7 @@ def predict(
         if not found:
             raise DataError(f"There is no image in {printable(str(image))}.")
         paths += found
-    models = Models([Path(model)])
+    models = Models([Path(model)], allow_lambda)
     spec, bad = models.specs[0], BadImages(max_bad)
 
     def answer(path: Path) -> Answer | ImageError:

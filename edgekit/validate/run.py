@@ -71,6 +71,7 @@ def validate(
     gate: Gate | None = None,
     stamp: bool = False,
     max_bad: int = 0,
+    allow_lambda: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Validation:
     """Compare each candidate with the reference on the same images, each fed by its own spec.
@@ -82,6 +83,7 @@ def validate(
         gate: the limits.
         stamp: write the verdict and golden answers into each candidate; without it no file is touched.
         max_bad: how many unreadable images may be skipped.
+        allow_lambda: load Lambda layers, which run code from the file.
         on_progress: called with the images done and their number.
 
     Raises:
@@ -91,7 +93,7 @@ def validate(
     paths = [Path(reference), *map(Path, candidates)]
     bad = BadImages(max_bad)
     dataset = readable(data if isinstance(data, Dataset) else open_dataset(Path(data)), bad)
-    models = Models(paths)
+    models = Models(paths, allow_lambda)
     try:
         spec = models.specs[0]
         orders = [_label_order(spec, other, paths[0], path) for other, path in zip(models.specs, paths, strict=True)]

@@ -45,7 +45,7 @@ class Scored:
 class Models:
     """Several models, each with one classifier per thread (and one for all threads where Keras runs it)."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], allow_lambda: bool = False) -> None:
         """Open each of them once.
 
         Raises:
@@ -53,7 +53,7 @@ class Models:
         """
         self.paths = list(paths)
         self._local = threading.local()
-        self._first = [open_classifier(path) for path in paths]
+        self._first = [open_classifier(path, allow_lambda=allow_lambda) for path in paths]
         self.specs = [classifier.spec for classifier in self._first]
         self._local.classifiers = self._first
 

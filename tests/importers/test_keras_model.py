@@ -122,9 +122,9 @@ def test_a_vocabulary_outside_of_the_file_is_not_read(keras: Any, tmp_path: Path
     refused(ModelFileError, "vocabulary file outside", make.write_keras(tmp_path / "m.keras", make.sequential(lookup)))
 
 
-def test_describe_in_a_child(saved: Saved) -> None:
-    found = child.call("edgekit.importers.keras_model:describe", path=str(saved.folder / "model.json"),
-                       weights=str(saved.folder / "new.weights.h5"))
+def test_saved_and_described_in_a_child(saved: Saved, tmp_path: Path) -> None:
+    found = child.call("edgekit.importers.keras_model:save_as_keras", path=str(saved.folder / "model.json"),
+                       target=str(tmp_path / "m.keras"), weights=str(saved.folder / "new.weights.h5"))
     assert found == {
         "keras_version": "",
         "inputs": [{"name": "image", "shape": [None, 8, 8, 3], "dtype": "float32"}],
@@ -144,10 +144,11 @@ def test_describe_in_a_child(saved: Saved) -> None:
     }
 
 
-def test_describe_tells_the_version_of_keras(saved: Saved, keras: Any, tmp_path: Path) -> None:
-    assert keras_model.describe(str(saved.folder / "model.keras"))["keras_version"] == keras.__version__
+def test_the_version_of_keras_is_told(saved: Saved, keras: Any, tmp_path: Path) -> None:
+    target = str(tmp_path / "again.keras")
+    assert keras_model.save_as_keras(str(saved.folder / "model.keras"), target)["keras_version"] == keras.__version__
     old = make.write_h5(tmp_path / "m.h5", make.keras2(make.sequential(make.dense())))
-    assert keras_model.describe(str(old))["keras_version"] == "2.4.0"
+    assert keras_model.save_as_keras(str(old), target)["keras_version"] == "2.4.0"
 
 
 @pytest.mark.parametrize("name", ["model.h5", "exported"])
