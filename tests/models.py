@@ -241,3 +241,23 @@ def fails_when_run(path: Path) -> Path:
     file.operator("GATHER", [table, indices], [scores], "GatherOptions")
     path.write_bytes(file.content([image], [scores]))
     return path
+
+
+def carrying(path: Path, document: bytes) -> Path:
+    """Write a `.tflite`, `.onnx` or `.keras` file, by its name, that carries `document` where its spec would be."""
+    if path.suffix == ".tflite":
+        return tflite(path, damage=lambda file: file.metadata("EDGEKIT_SPEC", document))
+    if path.suffix == ".keras":
+        return keras(path, {"edgekit.json": document})
+    entry = protobuf_field(1, b"edgekit_spec") + protobuf_field(2, document)
+    path.write_bytes(onnx(path).read_bytes() + protobuf_field(14, entry))  # ModelProto.metadata_props
+    return path
+
+
+def protobuf_field(number: int, content: bytes) -> bytes:
+    """A length-delimited field of a protobuf message."""
+    out, size = bytearray([number << 3 | 2]), len(content)
+    while size > 0x7F:
+        out.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes(out) + bytes([size]) + content
