@@ -14,7 +14,7 @@ from edgekit.runtime import modelfile
 from edgekit.runtime.interpreters import Interpreter, TensorInfo, open_interpreter
 from edgekit.runtime.spec import Quantization, printable
 
-BYTE_STD = 20  # a model that divides by more than this normalises bytes; by less, something scaled before
+OF_BYTES = 20  # a mean or std of at least this is one of bytes; smaller ones are of pixels that were scaled before
 MAX_LABEL_MEMBER = 16 << 20
 CHANNELS = (1, 3)
 
@@ -66,7 +66,7 @@ def of_keras(path: Path, description: dict[str, Any]) -> Facts:
         raise ImportRefused(f"{name} gives an output of shape {tuple(result['shape'])}, which is not a list of scores.")
     activation = {"softmax": "softmax", "sigmoid": "sigmoid", "linear": "logits"}.get(description["activation"])
     normalises = description["normalization"]
-    takes_bytes = normalises is not None and min(normalises["std"]) >= BYTE_STD
+    takes_bytes = normalises is not None and max(*normalises["mean"], *normalises["std"]) >= OF_BYTES
     return Facts(
         "image",
         height,

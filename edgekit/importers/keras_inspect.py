@@ -1,7 +1,7 @@
 """What a loaded Keras model takes, gives and does first and last. Runs in a child process: it imports Keras.
 
-Keras offers no public way from a tensor to the operation that made it: `_keras_history` and `_inbound_nodes` are its
-own names (3.15), used here and nowhere else in edgekit.
+Keras offers no public way from a tensor to the operation that made it: `_keras_history`, `_inbound_nodes` and `_nodes` are
+its own names (3.15), used here and nowhere else in edgekit.
 """
 
 from __future__ import annotations
@@ -108,10 +108,13 @@ def _leading_parts(model: Any) -> list[tuple[Any, Any]]:
     import keras
 
     graph = keras.Model(model.inputs, model.outputs)  # a Sequential shows its operations only this way
+    calls = {id(node) for node in graph._nodes}  # an operation also keeps its calls in other graphs
+    nodes = {id(operation): [node for node in operation._inbound_nodes if id(node) in calls]
+             for operation in graph.operations}
     prepared = {id(tensor) for tensor in graph.inputs}
     last, following = graph.inputs[0], []
     for operation in graph.operations:
-        node = next((node for node in operation._inbound_nodes
+        node = next((node for node in nodes[id(operation)]
                      if node.input_tensors and all(id(tensor) in prepared for tensor in node.input_tensors)), None)
         if node is None or len(node.output_tensors) != 1:
             continue
@@ -127,7 +130,7 @@ def _leading_parts(model: Any) -> list[tuple[Any, Any]]:
         if len(node.output_tensors[0].shape) == 4 and node.output_tensors[0].shape[-1] == graph.inputs[0].shape[-1]:
             last = node.output_tensors[0]
     used_raw = any(id(tensor) in prepared and tensor is not last for operation in graph.operations
-                   for node in operation._inbound_nodes if not {id(made) for made in node.output_tensors} & prepared
+                   for node in nodes[id(operation)] if not {id(made) for made in node.output_tensors} & prepared
                    for tensor in node.input_tensors)
     return [(graph, graph.inputs[0])] if used_raw else [(graph, last), *following]
 

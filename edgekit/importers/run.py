@@ -73,6 +73,7 @@ def import_model(
         )
     if weights is not None and kind != "json":
         raise EdgekitError("--weights belongs to an architecture in JSON; this file holds its own weights.")
+    files.check_target(output)
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
         bare = Path(folder) / f"bare{_ENDINGS[kind]}"
         if kind in _KERAS_KINDS:

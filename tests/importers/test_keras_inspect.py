@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -122,3 +123,11 @@ def test_nested_layers_and_parameters(keras: Any) -> None:
     assert found["parameters"] == 12 + 12 + 8
     assert [(layer["name"], layer["parameters"]) for layer in found["layers"]] == [
         ("in", 0), ("inner/d", 12), ("inner/b", 12), ("out", 8)]
+
+
+def test_a_sequential_that_has_been_saved_and_loaded(keras: Any, tmp_path: Path) -> None:
+    layers = keras.layers
+    whole = [keras.Input((8, 8, 3)), layers.Rescaling(1 / 255), layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(2)]
+    keras.Sequential(whole).save(tmp_path / "m.keras")
+    found = keras_inspect.first_normalization(keras.models.load_model(tmp_path / "m.keras"))
+    assert found == {"mean": [0.0] * 3, "std": [255.0] * 3, "reversed": False}
