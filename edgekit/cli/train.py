@@ -80,7 +80,7 @@ def train(
     common.print_table(("label", "recall"), [(label_of(label), recall) for label, recall in rows])
     click.echo(
         f"top-1 {made.top1:.1%} on {made.images['held out']} held-out images "
-        f"(trained on {made.images['training']}, {made.stopped_at} epochs, {made.parameters:,} parameters)"
+        f"(trained on {made.images['training']}, epochs: {made.stopped_at}, {made.parameters:,} parameters)"
     )
     click.echo(f"wrote {output} and {curve}")
 

@@ -150,6 +150,7 @@ def _target(source: Path, output: Path, quantize: str, io: str, calibrated: bool
         raise EdgekitError("--io int8 needs --quantize int8 and a .tflite output.")
     if output.resolve() == source.resolve():
         raise EdgekitError(f"The output {printable(str(output))} is the source itself.", "Name another file with -o.")
+    files.check_target(output)
     return target
 
 

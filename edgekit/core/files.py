@@ -26,12 +26,7 @@ def replacing(target: Path) -> Iterator[Path]:
     """
     name, part = printable(str(target)), target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        if target.exists() and not target.is_file():
-            kind = "a folder" if target.is_dir() else "not an ordinary file"
-            raise OutputError(f"{name} is {kind}.", "Name a file to write with -o.")
-        if not target.parent.is_dir():
-            folder = printable(str(target.parent))
-            raise OutputError(f"The folder {folder} does not exist.", "Make it first, or choose another -o.")
+        check_target(target)
         _remove_orphans(target)
         part.touch()
         yield part
@@ -48,6 +43,17 @@ def replacing(target: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def check_target(target: Path) -> None:
+    """Raise OutputError when `target` cannot become a file: better now than after an hour's work."""
+    name = printable(str(target))
+    if target.exists() and not target.is_file():
+        kind = "a folder" if target.is_dir() else "not an ordinary file"
+        raise OutputError(f"{name} is {kind}.", "Name a file to write with -o.")
+    if not target.parent.is_dir():
+        folder = printable(str(target.parent))
+        raise OutputError(f"The folder {folder} does not exist.", "Make it first, or choose another -o.")
 
 
 def _remove_orphans(target: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.core import versions
-from edgekit.core.errors import ImportRefused
+from edgekit.core.errors import EdgekitError, ImportRefused
 from edgekit.importers.facts import Facts
 from edgekit.importers.options import SpecOptions, parse_channels, parse_crop, parse_labels, parse_size
 from edgekit.runtime import modelfile
@@ -97,14 +97,22 @@ def _told(options: SpecOptions, facts: Facts, name: str) -> Known:
             f"{name} takes images of {facts.height}x{facts.width} (height x width), not {size[0]}x{size[1]}.",
             "Leave out --input-size: the model says it.",
         )
+    mean = parse_channels("--mean", options.mean, facts.channels) if options.mean else None
+    std = parse_channels("--std", options.std, facts.channels) if options.std else None
+    if std and max(std) < 1:
+        bytes_std = ",".join(f"{255 * value:g}" for value in std)
+        raise EdgekitError(
+            f"--std {printable(options.std or '')} is for pixels of 0 to 1, and edgekit feeds bytes, 0 to 255.",
+            f"Multiply mean and std by 255: --std {bytes_std}",
+        )
     return Known(
         parse_labels(options.labels) if options.labels else None,
         size,
         options.resize,
         parse_crop(options.crop) if options.crop else None,
         options.channel_order,
-        parse_channels("--mean", options.mean, facts.channels) if options.mean else None,
-        parse_channels("--std", options.std, facts.channels) if options.std else None,
+        mean,
+        std,
         options.output_activation,
     )
 
@@ -136,7 +144,7 @@ def _require_labels_fit(name: str, scores: int, labels: int) -> None:
     wants = "one output, which needs two labels" if scores == 1 else f"{scores} outputs"
     hint = "Every output needs exactly one label, in their order."
     if scores == labels + 1:
-        hint = "One is missing: models of ImageNet often have the class 'background' first."
+        hint += " One is missing: many models of 1001 outputs have the class 'background' first."
     raise ImportRefused(f"{name} has {wants}, and there are {labels} labels.", hint)
 
 

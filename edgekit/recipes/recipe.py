@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
+import re
 import tomllib
+import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgekit.convert.run import SCHEMES
 from edgekit.core.errors import EdgekitError
 from edgekit.runtime.spec import printable
+from edgekit.validate.gate import Gate
 
 FILE = "recipe.toml"
 
@@ -81,20 +84,44 @@ def read_recipe(path: Path) -> Recipe:
     for key in ("name", "data"):
         if key not in values:
             raise EdgekitError(f"{shown} lacks {key!r}.")
-    return Recipe(**values)
+    recipe = Recipe(**values)
+    _check(recipe, shown)
+    return recipe
 
 
 def _section(kind: Any, table: Any, name: str, shown: str) -> Any:
     if not isinstance(table, dict):
         raise EdgekitError(f"{shown}: [{name}] is not a table.")
-    known = {item.name: item for item in dataclasses.fields(kind)}
+    known = typing.get_type_hints(kind)
     values = {}
     for key, value in table.items():
-        default = known[key].default if key in known else None
-        wanted: Any = (
-            (int, float) if isinstance(default, float) or default is None else (list,) if default == () else (int,)
-        )
-        if key not in known or not isinstance(value, wanted) or isinstance(value, bool):
+        if key not in known or not _fits(value, known[key]):
             raise EdgekitError(f"{shown}: {printable(key)[:40]!r} in [{name}] is not known, or of the wrong type.")
         values[key] = tuple(value) if isinstance(value, list) else value
     return kind(**values)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value of TOML is of the kind of one of the fields above."""
+    if kind == tuple[str, ...]:
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    numbers = (int, float) if float in (kind, *typing.get_args(kind)) else int
+    return isinstance(value, numbers) and not isinstance(value, bool)
+
+
+def _check(recipe: Recipe, shown: str) -> None:
+    train, convert = recipe.train, recipe.convert
+    checks = [
+        (re.fullmatch(r"\w[\w.-]*", recipe.name), "'name' names files: letters, digits, '.', '-' and '_'"),
+        (train.epochs >= 1, "'epochs' in [train] must be 1 or more"),
+        (train.batch_size >= 1, "'batch_size' in [train] must be 1 or more"),
+        (0 <= train.seed < 2**31, "'seed' in [train] must be 0 or more, and less than 2^31"),
+        (convert.samples >= 2, "'samples' in [convert] must be 2 or more"),
+    ]
+    for target in ("tflite", "onnx"):
+        schemes = SCHEMES[target]
+        checks.append((set(getattr(convert, target)) <= set(schemes), f"'{target}' can be: {', '.join(schemes)}"))
+    for right, complaint in checks:
+        if not right:
+            raise EdgekitError(f"{shown}: {complaint}.")
+    Gate(recipe.gate.max_drop, recipe.gate.min_agreement)

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.core import child, embed, versions
-from edgekit.core.errors import EdgekitError, ImageError, MissingExtraError
+from edgekit.core import child, embed, files, versions
+from edgekit.core.errors import DataError, EdgekitError, ImageError, MissingExtraError
 from edgekit.data.dataset import Dataset, open_dataset, require_labels
+from edgekit.data.labels import align
 from edgekit.data.splits import stratified_split
 from edgekit.data.stream import BadImages, readable
 from edgekit.runtime.spec import Crop, InputSpec, ModelSpec, OutputSpec, Preprocess, Provenance, printable
@@ -77,21 +78,31 @@ def train(
         on_progress: called with the figures of each epoch.
 
     Raises:
-        DataError: the data has no labels, one class, an empty class, or too many unreadable images.
+        EdgekitError: the output cannot be written, or a number is out of range.
+        DataError: the data has no labels, one class, an empty class, too few images, or too many unreadable ones.
         ConversionError: training failed or diverged.
     """
     output = Path(output)
     if output.suffix != ".keras":
         raise EdgekitError(f"Cannot train into {printable(output.name)}.", "End the output with .keras.")
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        if value < 1:
+            raise EdgekitError(f"Training with {name} {value} is not possible.", "It must be 1 or more.")
+    files.check_target(output)
     _require_keras()
     bad = BadImages(max_bad)
     dataset = readable(data if isinstance(data, Dataset) else open_dataset(Path(data)), bad)
     labels = require_labels(dataset)
-    spec = _spec(dataset, labels, input_size or _usual_size(dataset), seed)
+    spec = _spec(dataset, labels, _usual_size(dataset) if input_size is None else input_size, seed)
     fractions = FRACTIONS if held_out is None else HELD_OUT_APART
     sets = [dataset.subset(part) for part in stratified_split(dataset, fractions, seed)]
     if held_out is not None:
         sets.append(held_out)
+    if not all(map(len, sets)):
+        raise DataError(
+            f"{printable(str(dataset.source))} has too few images to be trained on ({len(dataset)}).",
+            "Three different ones of a class are the least; a useful model needs 50 or more of each.",
+        )
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
         work = Path(folder)
         parts = []
@@ -118,6 +129,8 @@ def train(
         )
         embed.write_spec(bare, dataclasses.replace(spec, provenance=provenance), output)
     truth = np.array(parts[2]["labels"])
+    if held_out is not None:
+        truth = np.array(align(require_labels(held_out), labels, str(held_out.source), output.name))[truth]
     right = np.array(made["scores"]).argmax(1) == truth
     recall = {
         label: float(right[truth == index].mean()) if (truth == index).any() else None

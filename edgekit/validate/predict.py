@@ -40,6 +40,10 @@ def predict(
         found = find_images(image) if image.is_dir() else [image]
         if not found:
             raise DataError(f"There is no image in {printable(str(image))}.")
+        if not image.exists():
+            raise DataError(
+                f"There is no image at {printable(str(image))}.", "Name image files, or folders with images."
+            )
         paths += found
     models = Models([Path(model)], allow_lambda)
     spec, bad = models.specs[0], BadImages(max_bad)

@@ -17,7 +17,7 @@ from edgekit.data.labels import align
 from edgekit.data.stream import BadImages, readable
 from edgekit.runtime import modelfile, preprocess
 from edgekit.runtime.classify import Classifier
-from edgekit.runtime.spec import ModelSpec, Verdict, printable
+from edgekit.runtime.spec import Crop, ModelSpec, Verdict, printable
 from edgekit.validate.gate import Gate, Judgement, judge
 from edgekit.validate.score import Latency, Models, Scored, latency, score
 from edgekit.validate.statistics import Parity, compare
@@ -166,7 +166,14 @@ def _differences(reference: ModelSpec, candidate: ModelSpec, order: NDArray[np.i
     for name in ("resize", "crop", "orientation", "channel_order"):
         ours, theirs = getattr(reference.preprocess, name), getattr(candidate.preprocess, name)
         if ours != theirs:
-            yield f"the preprocessing differs: {name} is {theirs} instead of {ours}"
+            yield f"the preprocessing differs: {name.replace('_', ' ')} is {_said(theirs)} instead of {_said(ours)}"
+
+
+def _said(value: str | Crop) -> str:
+    if isinstance(value, str):
+        return value
+    details = {"center": f" {value.fraction:g} ({value.rounding})", "pad": f" with {value.fill}", "none": ""}
+    return value.mode + details[value.mode]
 
 
 def _latency(path: Path, spec: ModelSpec, data: Dataset) -> Latency | None:
