@@ -1,7 +1,7 @@
 """What a loaded Keras model takes, gives and does first and last. Runs in a child process: it imports Keras.
 
-Keras offers no public way from a tensor to the operation that made it: `_keras_history`, `_inbound_nodes` and `_nodes` are
-its own names (3.15), used here and nowhere else in edgekit.
+Keras offers no public way from a tensor to the operation that made it: `_keras_history`, `_inbound_nodes` and
+`_nodes_by_depth` are its own names (3.15), used here and nowhere else in edgekit.
 """
 
 from __future__ import annotations
@@ -108,7 +108,8 @@ def _leading_parts(model: Any) -> list[tuple[Any, Any]]:
     import keras
 
     graph = keras.Model(model.inputs, model.outputs)  # a Sequential shows its operations only this way
-    calls = {id(node) for node in graph._nodes}  # an operation also keeps its calls in other graphs
+    # An operation also keeps its calls in other graphs.
+    calls = {id(node) for depth in graph._nodes_by_depth.values() for node in depth}
     nodes = {id(operation): [node for node in operation._inbound_nodes if id(node) in calls]
              for operation in graph.operations}
     prepared = {id(tensor) for tensor in graph.inputs}

@@ -69,17 +69,17 @@ class TFLiteInterpreter:
     """LiteRT, or tflite-runtime where LiteRT is not installed. XNNPACK is on, as both have it by default."""
 
     def __init__(self, path: Path, threads: int = 1) -> None:
-        self._path = path
+        self._path, self._threads = path, threads
         try:
             with _first_remark_hidden():
-                self._interpreter = _tflite_class()(model_path=str(path), num_threads=threads)
+                self._interpreter = self._load()
+                inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+                _require_one_each(path, len(inputs), len(outputs))
+                self.input, self.output = _tflite_tensor(inputs[0]), _tflite_tensor(outputs[0])
+                _require_bounded(path, self.input)
                 self._interpreter.allocate_tensors()
-            inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         except (RuntimeError, ValueError) as error:
             raise ModelFileError(f"The TFLite runtime refuses {printable(path.name)}: {_first_line(error)}") from error
-        _require_one_each(path, len(inputs), len(outputs))
-        self.input, self.output = _tflite_tensor(inputs[0]), _tflite_tensor(outputs[0])
-        _require_bounded(path, self.input)
         self.batched = self.input.shape[:1] == (None,)
         self._input_index, self._output_index = int(inputs[0]["index"]), int(outputs[0]["index"])
         self._size = 1
@@ -107,10 +107,13 @@ class TFLiteInterpreter:
                 return True
         except (RuntimeError, ValueError):
             pass
-        self._interpreter = _tflite_class()(model_path=str(self._path), num_threads=1)
+        self._interpreter = self._load()
         self._interpreter.allocate_tensors()
         self._size = 1
         return False
+
+    def _load(self) -> Any:
+        return _tflite_class()(model_path=str(self._path), num_threads=self._threads)
 
     def _invoke(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         self._interpreter.set_tensor(self._input_index, batch)
@@ -170,7 +173,7 @@ def _first_remark_hidden() -> Iterator[None]:
     """
     global _remarked
     with _quiet:
-        if _remarked:
+        if _remarked or sys.stderr is None:  # None: it was closed when Python started
             yield
             return
         _remarked = True
