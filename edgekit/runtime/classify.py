@@ -55,8 +55,19 @@ class Classifier:
         check_fit(self.spec, self.interpreter, self.path.name)
 
     def scores(self, tensors: NDArray[Any]) -> NDArray[np.float32]:
-        """Scores, float32 [N, labels], of prepared inputs [N, …] in the input's dtype."""
-        return to_scores(self.interpreter.run(tensors), self.spec.output, len(self.spec.labels))
+        """Scores, float32 [N, labels], of prepared inputs [N, …] in the input's dtype.
+
+        Raises:
+            SpecError: the model, which leaves the size of its output open, gives another number of scores.
+            ModelFileError: the interpreter fails.
+        """
+        labels = len(self.spec.labels)
+        scores = to_scores(self.interpreter.run(tensors), self.spec.output, labels)
+        if scores.shape[1] != labels:
+            raise SpecError(
+                f"{printable(self.path.name)} gives {scores.shape[1]} scores, but its spec has {labels} labels."
+            )
+        return scores
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[Any]:
         """The tensor (no batch axis) that the model takes for an RGB image, uint8 [H, W, 3]."""
