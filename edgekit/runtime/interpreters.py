@@ -71,13 +71,12 @@ class TFLiteInterpreter:
     def __init__(self, path: Path, threads: int = 1) -> None:
         self._path, self._threads = path, threads
         try:
-            with _first_remark_hidden():
-                self._interpreter = self._load()
-                inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-                _require_one_each(path, len(inputs), len(outputs))
-                self.input, self.output = _tflite_tensor(inputs[0]), _tflite_tensor(outputs[0])
-                _require_bounded(path, self.input)
-                self._interpreter.allocate_tensors()
+            self._interpreter = self._load()
+            inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+            _require_one_each(path, len(inputs), len(outputs))
+            self.input, self.output = _tflite_tensor(inputs[0]), _tflite_tensor(outputs[0])
+            _require_bounded(path, self.input)
+            self._allocate()
         except (RuntimeError, ValueError) as error:
             raise ModelFileError(f"The TFLite runtime refuses {printable(path.name)}: {_first_line(error)}") from error
         self.batched = self.input.shape[:1] == (None,)
@@ -100,7 +99,7 @@ class TFLiteInterpreter:
         shape = [int(side) for side in self._interpreter.get_input_details()[0]["shape"][1:]]
         try:
             self._interpreter.resize_tensor_input(self._input_index, [size, *shape])
-            self._interpreter.allocate_tensors()
+            self._allocate()
             self._interpreter.invoke()
             if self._interpreter.get_tensor(self._output_index).shape[0] == size:
                 self._size = size
@@ -108,12 +107,16 @@ class TFLiteInterpreter:
         except (RuntimeError, ValueError):
             pass
         self._interpreter = self._load()
-        self._interpreter.allocate_tensors()
+        self._allocate()
         self._size = 1
         return False
 
     def _load(self) -> Any:
         return _tflite_class()(model_path=str(self._path), num_threads=self._threads)
+
+    def _allocate(self) -> None:
+        with _native_stderr_closed():
+            self._interpreter.allocate_tensors()
 
     def _invoke(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         self._interpreter.set_tensor(self._input_index, batch)
@@ -162,21 +165,18 @@ class OnnxInterpreter:
 
 
 _quiet = threading.Lock()
-_remarked = False
 
 
 @contextmanager
-def _first_remark_hidden() -> Iterator[None]:
-    """Keep the line "INFO: Created TensorFlow Lite XNNPACK delegate" off stderr; it comes once a process.
+def _native_stderr_closed() -> Iterator[None]:
+    """Keep the line "INFO: Created TensorFlow Lite XNNPACK delegate for CPU." off stderr.
 
     Native code writes it, and no setting turns it off.
     """
-    global _remarked
+    if sys.stderr is None:  # it was closed when Python started
+        yield
+        return
     with _quiet:
-        if _remarked or sys.stderr is None:  # None: it was closed when Python started
-            yield
-            return
-        _remarked = True
         sys.stderr.flush()
         kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
         try:
