@@ -16,15 +16,15 @@ from edgekit.runtime.classify import Classifier
 from edgekit.runtime.spec import PATTERNS, Golden, encode_scores
 
 IMAGES = 4
-MAX_SIDE = 96
-MAX_PNG_BYTES = 32 << 10
+MAX_SIDE = 64
+MAX_PNG_BYTES = 16 << 10
 CLEAR_MARGIN = 0.2
 
 
 def make(classifier: Classifier, images: Iterable[NDArray[np.uint8]]) -> tuple[Golden, ...]:
     """The patterns, and up to four of `images` (RGB, uint8 [H, W, 3]) with the answers of `classifier`.
 
-    An image is kept small (96 pixels at most on its longer side, as PNG) and only if the model's answer to the
+    An image is kept small (64 pixels at most on its longer side, as PNG) and only if the model's answer to the
     small image is clear: its best score leads by 0.2. Different best labels come before more of the same.
     """
     spec = classifier.spec
