@@ -81,35 +81,22 @@ class TFLiteInterpreter:
             raise ModelFileError(f"The TFLite runtime refuses {printable(path.name)}: {_first_line(error)}") from error
         self.batched = self.input.shape[:1] == (None,)
         self._input_index, self._output_index = int(inputs[0]["index"]), int(outputs[0]["index"])
-        self._size = 1
 
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         """See Interpreter. A graph with a fixed batch is run image by image."""
-        if self.batched and len(batch) != self._size:
-            self.batched = self._resize(len(batch))
         try:
-            if self.batched or len(batch) == 1:
-                return self._invoke(batch)
+            if self.batched and len(batch) > 1:
+                try:
+                    answers = self._invoke(batch)
+                    if len(answers) == len(batch):
+                        return answers
+                except (RuntimeError, ValueError):
+                    pass
+                self._interpreter, self.batched = self._load(), False  # inside, the graph has a fixed batch after all
+                self._allocate()
             return np.concatenate([self._invoke(batch[index : index + 1]) for index in range(len(batch))])
         except (RuntimeError, ValueError) as error:
             raise ModelFileError(f"{printable(self._path.name)} fails when run: {_first_line(error)}") from error
-
-    def _resize(self, size: int) -> bool:
-        """Try a batch of `size`; go back to 1 for good when the graph does not allow it."""
-        shape = [int(side) for side in self._interpreter.get_input_details()[0]["shape"][1:]]
-        try:
-            self._interpreter.resize_tensor_input(self._input_index, [size, *shape])
-            self._allocate()
-            self._interpreter.invoke()
-            if self._interpreter.get_tensor(self._output_index).shape[0] == size:
-                self._size = size
-                return True
-        except (RuntimeError, ValueError):
-            pass
-        self._interpreter = self._load()
-        self._allocate()
-        self._size = 1
-        return False
 
     def _load(self) -> Any:
         return _tflite_class()(model_path=str(self._path), num_threads=self._threads)
@@ -117,8 +104,13 @@ class TFLiteInterpreter:
     def _allocate(self) -> None:
         with _native_stderr_closed():
             self._interpreter.allocate_tensors()
+        self._shape = tuple(self._interpreter.get_input_details()[0]["shape"])
 
     def _invoke(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        if batch.shape != self._shape and _fits(batch.shape, self.input.shape):
+            self._shape = ()  # until it is allocated
+            self._interpreter.resize_tensor_input(self._input_index, batch.shape)
+            self._allocate()
         self._interpreter.set_tensor(self._input_index, batch)
         self._interpreter.invoke()
         return _dequantize(self._interpreter.get_tensor(self._output_index), self.output.quantization)
@@ -232,6 +224,10 @@ def _require_one_each(path: Path, inputs: int, outputs: int) -> None:
             f"{printable(path.name)} has {inputs} inputs and {outputs} outputs; edgekit runs models that "
             "take one image and give one tensor of scores."
         )
+
+
+def _fits(shape: tuple[int, ...], declared: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(declared) and all(want in (None, has) for has, want in zip(shape, declared, strict=True))
 
 
 def _require_bounded(path: Path, tensor: TensorInfo) -> None:

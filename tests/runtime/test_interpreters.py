@@ -99,6 +99,37 @@ def test_a_batch_of_any_size(
         np.testing.assert_allclose(answers, expected(images[:size]), atol=1e-5)
 
 
+def open_sides(path: Path) -> Path:
+    def damage(file: models.TFLiteFile) -> None:
+        for tensor in file.graph.tensors[:2]:
+            if len(tensor.shape) == 4:
+                tensor.shape, tensor.shapeSignature = [1, 1, 1, 3], [-1, -1, -1, 3]
+
+    return models.tflite(path, damage=damage)
+
+
+def open_sides_onnx(path: Path) -> Path:
+    def damage(model: Any) -> None:
+        dimensions = model.graph.input[0].type.tensor_type.shape.dim
+        dimensions[1].dim_param, dimensions[2].dim_param = "height", "width"
+
+    return models.onnx(path, damage=damage)
+
+
+@pytest.mark.parametrize("make", [open_sides, open_sides_onnx])
+def test_sides_that_the_file_leaves_open(
+    tmp_path: Path, make: Callable[[Path], Path], images: NDArray[np.uint8]
+) -> None:
+    interpreter = open_interpreter(make(tmp_path / "model"))
+    assert interpreter.input.shape == (None, None, None, 3)
+    for side, size in ((8, 1), (8, 3), (5, 3), (5, 1), (8, 2)):
+        given = images[:size, :side, :side]
+        np.testing.assert_allclose(interpreter.run(given.astype(np.float32)), expected(given), atol=1e-5)
+    with pytest.raises(ModelFileError, match="fails when run"):
+        interpreter.run(np.zeros((1, 8, 8, 4), np.float32))
+    np.testing.assert_allclose(interpreter.run(images.astype(np.float32)), expected(images), atol=1e-5)
+
+
 def not_really_open(path: Path) -> Path:
     """A graph that says it takes any number of images, and reshapes to one inside."""
 
