@@ -7,6 +7,7 @@ copies of one `.tflite`). A file whose digest this machine has vetted before is 
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import zip_longest
 from pathlib import Path
 
 from edgekit.core import child, files
@@ -16,18 +17,22 @@ from edgekit.runtime.spec import printable
 
 TIMEOUT = 120.0
 MEMORY = 8 << 30
+OPEN_SIZE = (224, 224)  # most image models can be run at it
 
 
-def vet(path: Path) -> None:
+def vet(path: Path, size: tuple[int, int] | None = None) -> None:
     """Make sure that a `.tflite` or `.onnx` file can be loaded and run once; other kinds have checks of their own.
+
+    Args:
+        path: the file.
+        size: height and width to run it at where it leaves them open and carries no spec.
 
     Raises:
         ModelFileError: it is missing, damaged, refused by the interpreter, or takes it down.
     """
     if modelfile.sniff(path) not in ("tflite", "onnx"):
         return
-    mark = _mark(path)
-    if mark.exists():
+    if _is_vetted(path):
         return
     try:
         child.call(
@@ -36,6 +41,7 @@ def vet(path: Path) -> None:
             memory=MEMORY + 4 * path.stat().st_size,
             purpose=f"Loading {printable(path.name)}",
             path=str(path),
+            size=size or OPEN_SIZE,
         )
     except ChildCrashed as error:
         raise ModelFileError(
@@ -57,20 +63,30 @@ def mark_vetted(path: Path) -> None:
         _mark(path).touch()
 
 
-def load_and_run(path: str) -> None:
+def load_and_run(path: str, size: tuple[int, int]) -> None:
     """In the child: load the file and run it once on zeros."""
     import numpy as np
 
     from edgekit.runtime.interpreters import open_interpreter
 
     interpreter = open_interpreter(Path(path))
-    shape = [1, *(side or 1 for side in interpreter.input.shape[1:])]
     spec = modelfile.read_spec(Path(path))
-    if spec is not None:  # an open side takes the spec's
-        image = spec.input
-        sides = (image.height, image.width, image.channels)
-        shape = [1, *(sides if image.layout == "NHWC" else (sides[2], *sides[:2]))]
-    interpreter.run(np.zeros(shape, interpreter.input.dtype))
+    declared, sides = interpreter.input.shape, spec.size if spec is not None else size
+    usual = (1, 3, *sides) if len(declared) == 4 and declared[3] not in (1, 3) else (1, *sides, 3)
+    shape = [side or other for side, other in zip_longest(declared, usual[: len(declared)], fillvalue=1)]
+    try:
+        zeros = np.zeros(shape, interpreter.input.dtype)
+    except TypeError as error:
+        taken = printable(interpreter.input.dtype)
+        raise ModelFileError(f"{printable(path)} takes {taken}, which is no kind of image.") from error
+    interpreter.run(zeros)
+
+
+def _is_vetted(path: Path) -> bool:
+    try:
+        return _mark(path).exists()
+    except OSError:  # as above
+        return False
 
 
 def _mark(path: Path) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from edgekit.core import child, embed, files, golden, probe
 from edgekit.core.errors import EdgekitError, ImportRefused
 from edgekit.importers import facts as facts_of
-from edgekit.importers.options import SpecOptions
+from edgekit.importers.options import SpecOptions, parse_size
 from edgekit.importers.specify import specify
 from edgekit.runtime import modelfile
 from edgekit.runtime.classify import Classifier
@@ -90,7 +90,7 @@ def import_model(
         else:
             if kind == "onnx":
                 _refuse_external_weights(source)
-            probe.vet(source)
+            probe.vet(source, parse_size(options.input_size) if options.input_size else None)
             files.copy(source, bare)
             facts = facts_of.of_tflite(source) if kind == "tflite" else facts_of.of_onnx(source)
         known = modelfile.read_spec(source) if kind in ("keras", "tflite", "onnx") else None

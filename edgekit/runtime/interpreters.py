@@ -205,17 +205,14 @@ def _tflite_tensor(detail: dict[str, Any]) -> TensorInfo:
     )
 
 
-_ONNX_TYPES = {
-    "tensor(float)": "float32",
-    "tensor(uint8)": "uint8",
-    "tensor(int8)": "int8",
-    "tensor(float16)": "float16",
-}
+# ONNX's names of types where numpy has others.
+_ONNX_TYPES = {"float": "float32", "double": "float64"}
 
 
 def _onnx_tensor(node: Any) -> TensorInfo:
     shape = tuple(side if isinstance(side, int) and side > 0 else None for side in node.shape)
-    return TensorInfo(str(node.name), shape, _ONNX_TYPES.get(node.type, str(node.type)), None)
+    dtype = str(node.type).removeprefix("tensor(").removesuffix(")")
+    return TensorInfo(str(node.name), shape, _ONNX_TYPES.get(dtype, dtype), None)
 
 
 def _require_one_each(path: Path, inputs: int, outputs: int) -> None:
