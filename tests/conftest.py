@@ -13,6 +13,8 @@ from typing import NoReturn
 
 import pytest
 
+pytest_plugins = ["tests.session_models"]
+
 _left_out: pytest.StashKey[Counter[tuple[str, str]]] = pytest.StashKey()
 _private: pytest.StashKey[Path] = pytest.StashKey()
 

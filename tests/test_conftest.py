@@ -38,7 +38,8 @@ def test_private_folders():
 def run(folder: Path, require_all: str) -> subprocess.CompletedProcess[str]:
     shutil.copy(Path(__file__).with_name("conftest.py"), folder)
     (folder / "test_it.py").write_text(TESTS)
-    environment = {**os.environ, "EDGEKIT_REQUIRE_ALL": require_all, "EDGEKIT_CACHE": "mine", "KERAS_HOME": "mine"}
+    environment = {**os.environ, "EDGEKIT_REQUIRE_ALL": require_all, "EDGEKIT_CACHE": "mine", "KERAS_HOME": "mine",
+                   "PYTHONPATH": str(Path(__file__).parent.parent)}
     return subprocess.run([sys.executable, "-m", "pytest", "--rootdir", folder, "-p", "no:cacheprovider"],
                           cwd=folder, env=environment, capture_output=True, text=True, check=False)
 

@@ -252,11 +252,11 @@ def _quantize(
             samples=samples,
             **extra,
         )
-    if io != "uint8" or byte_io:
-        return quantized
-    finished = work / f"bytes.{target}"
+    finished = work / f"quantized-and-named.{target}"
     graph = GRAPHS[target](quantized)
-    graph.prepend_byte_input()
+    graph.name_tensors()
+    if io == "uint8" and not byte_io:
+        graph.prepend_byte_input()
     graph.save(finished)
     return finished
 

@@ -80,6 +80,9 @@ class TFLiteGraph:
     def name_tensors(self) -> None:
         """Name input and output as edgekit does, and give the model the one signature that quantizers ask for."""
         source, result = self._graph.inputs[0], self._graph.outputs[0]
+        for tensor in self._graph.tensors:  # quantizers know tensors by their names
+            if tensor.name in (INPUT.encode(), OUTPUT.encode()):
+                tensor.name = f"{tensor.name.decode()}_inner"
         self._graph.tensors[source].name = INPUT
         self._graph.tensors[result].name = OUTPUT
         signature = self._schema.SignatureDefT()
@@ -94,11 +97,13 @@ class TFLiteGraph:
         scale = np.array([1 / s for s in std], np.float32)
         offset = np.array([-m / s for m, s in zip(mean, std, strict=True)], np.float32)
         model_input = self._graph.inputs[0]
-        self._graph.tensors[model_input].name = "normalised"
+        self._graph.tensors[model_input].name = "edgekit_normalised"
         raw = self._like(model_input, INPUT)
-        scaled = self._like(model_input, "scaled")
-        mul = self._operator("MUL", "MulOptions", [raw, self._constant("scale", scale, shape)], [scaled])
-        add = self._operator("ADD", "AddOptions", [scaled, self._constant("offset", offset, shape)], [model_input])
+        scaled = self._like(model_input, "edgekit_scaled")
+        mul = self._operator("MUL", "MulOptions", [raw, self._constant("edgekit_scale", scale, shape)], [scaled])
+        add = self._operator(
+            "ADD", "AddOptions", [scaled, self._constant("edgekit_offset", offset, shape)], [model_input]
+        )
         self._graph.operators[:0] = [mul, add]
         self._replace_input(raw)
 

@@ -51,10 +51,13 @@ def quantize(source: str, target: str, scheme: str, samples: str | None, layout:
         )
         return
     assert samples is not None
+    for number, node in enumerate(model.graph.node):  # excluding the name "" would exclude all that have none
+        node.name = node.name or f"edgekit_{number}"
+    onnx.save(model, prepared)
     quantization.quantize_static(
         prepared,
         target,
-        _reader(model.graph.input[0].name, samples, layout),
+        _reader(_input_name(model), samples, layout),
         quant_format=quantization.QuantFormat.QDQ,
         per_channel=True,
         activation_type=quantization.QuantType.QUInt8,
@@ -73,6 +76,12 @@ def _require_linear(model: Any) -> None:
             f"and here they hold {linear} of {sum(sizes.values())}.",
             "Use --quantize int8 with --calibrate DATA.",
         )
+
+
+def _input_name(model: Any) -> str:
+    """The name of the model's one input; old files list their weights among the inputs."""
+    constants = {constant.name for constant in model.graph.initializer}
+    return next(str(tensor.name) for tensor in model.graph.input if tensor.name not in constants)
 
 
 def _reader(name: str, samples: str, layout: str) -> Any:

@@ -1,0 +1,131 @@
+"""The contract with ONNX Runtime's quantizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit.core.errors import ConversionError
+from edgekit.quantize import onnx_adapter
+from edgekit.runtime.interpreters import open_interpreter
+from tests import models
+from tests.keras_models import images
+from tests.session_models import without_spec, write_nchw_onnx
+
+SAMPLES = images(40, 5)[0]
+
+
+@pytest.fixture(scope="module")
+def source(float_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return without_spec(float_onnx, tmp_path_factory.mktemp("source") / "source.onnx")
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("samples") / "samples.npy"
+    np.save(path, SAMPLES)
+    return path
+
+
+@pytest.fixture(scope="module")
+def int8(source: Path, samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("int8") / "int8.onnx"
+    onnx_adapter.quantize(str(source), str(target), "int8", str(samples), "NHWC")
+    return target
+
+
+def load(path: Path) -> tuple[Any, dict[str, Any]]:
+    """The graph of an `.onnx` file, and its constants by name."""
+    import onnx
+
+    graph = onnx.load(str(path)).graph
+    return graph, {constant.name: onnx.numpy_helper.to_array(constant) for constant in graph.initializer}
+
+
+def quantizer_of(graph: Any, tensor: str) -> Any:
+    [node] = [node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] == tensor]
+    return node
+
+
+def test_activations_are_unsigned_and_weights_signed_per_channel(int8: Path) -> None:
+    graph, constants = load(int8)
+    zero_points = {constants[node.input[2]].dtype for node in graph.node if node.op_type == "QuantizeLinear"}
+    assert zero_points == {np.dtype("uint8")}
+    makers = {name: node for node in graph.node for name in node.output}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    assert len(convolutions) == 3
+    for node in convolutions:
+        weights = makers[node.input[1]]
+        assert weights.op_type == "DequantizeLinear"
+        assert constants[weights.input[0]].dtype == np.int8
+        assert constants[weights.input[1]].shape == (8,)
+
+
+def test_ranges_are_the_minimum_and_the_maximum_of_all_images(int8: Path) -> None:
+    graph, constants = load(int8)
+    node = quantizer_of(graph, "image")
+    low, high = min(0, int(SAMPLES.min())), int(SAMPLES.max())
+    assert constants[node.input[1]] == pytest.approx((high - low) / 255, rel=1e-5)
+    assert constants[node.input[2]] == 0
+
+
+def test_the_softmax_stays_in_float(int8: Path) -> None:
+    graph, _ = load(int8)
+    [softmax] = [node for node in graph.node if node.op_type == "Softmax"]
+    assert softmax.output[0] == graph.output[0].name
+    assert not [node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] == softmax.output[0]]
+
+
+def test_inputs_and_outputs_stay_float(source: Path, int8: Path, tmp_path: Path) -> None:
+    onnx_adapter.quantize(str(source), str(tmp_path / "half.onnx"), "float16", None, "NHWC")
+    for path in (int8, tmp_path / "half.onnx"):
+        model = open_interpreter(path)
+        assert (model.input.name, model.input.dtype, model.output.dtype) == ("image", "float32", "float32")
+        assert model.input.shape == (None, 12, 12, 3)
+
+
+def test_schemes_are_close(source: Path, int8: Path, tmp_path: Path) -> None:
+    onnx_adapter.quantize(str(source), str(tmp_path / "half.onnx"), "float16", None, "NHWC")
+    unseen = images(30, 6)[0].astype(np.float32)
+    expected = open_interpreter(source).run(unseen)
+    for path, tolerance in ((int8, 0.06), (tmp_path / "half.onnx", 0.01)):
+        assert 0 < np.abs(open_interpreter(path).run(unseen) - expected).max() < tolerance
+
+
+def test_nodes_without_names_are_quantized_too(tmp_path: Path) -> None:
+    source = models.onnx(tmp_path / "unnamed.onnx")
+    assert not any(node.name for node in load(source)[0].node)
+    np.save(tmp_path / "samples.npy", images(20, 1, models.SIDE, models.SIDE)[0])
+    target = tmp_path / "q.onnx"
+    onnx_adapter.quantize(str(source), str(target), "int8", str(tmp_path / "samples.npy"), "NHWC")
+    graph, constants = load(target)
+    assert {np.dtype("int8")} == {array.dtype for name, array in constants.items() if name.startswith("weights_q")}
+    [softmax] = [node for node in graph.node if node.op_type == "Softmax"]
+    assert softmax.output[0] == "scores"
+
+
+def test_channels_first(tmp_path: Path, samples: Path) -> None:
+    source = write_nchw_onnx(tmp_path / "source.onnx")
+    target = tmp_path / "q.onnx"
+    onnx_adapter.quantize(str(source), str(target), "int8", str(samples), "NCHW")
+    unseen = images(12, 6)[0].transpose(0, 3, 1, 2).astype(np.float32)
+    expected = open_interpreter(source).run(unseen)
+    difference = np.abs(open_interpreter(target).run(unseen) - expected).max()
+    assert 0 < difference < 0.02 * np.abs(expected).max()
+
+
+def test_dynamic_is_refused_where_convolutions_hold_the_weights(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match=r"matrix products hold most weights, and here they hold 24 of \d+"):
+        onnx_adapter.quantize(str(source), str(tmp_path / "q.onnx"), "dynamic", None, "NHWC")
+
+
+def test_dynamic_helps_matrix_products(tmp_path: Path) -> None:
+    source, target = models.onnx(tmp_path / "linear.onnx"), tmp_path / "q.onnx"
+    onnx_adapter.quantize(str(source), str(target), "dynamic", None, "NHWC")
+    assert "MatMulInteger" in {node.op_type for node in load(target)[0].node}
+    unseen = images(9, 3, models.SIDE, models.SIDE)[0]
+    expected = np.stack([models.expected(image) for image in unseen])
+    assert np.abs(open_interpreter(target).run(unseen.astype(np.float32)) - expected).max() < 0.1
