@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -25,6 +25,9 @@ from edgekit.runtime.spec import Crop, InputSpec, ModelSpec, OutputSpec, Preproc
 from edgekit.train.fit import Trained, train
 from tests import keras_models
 from tests.keras_models import BGR_MEAN, BGR_STD, COLOURS, SIDE
+
+if TYPE_CHECKING:
+    from tests.conftest import Needs
 
 PHOTOS = 60
 MANY = 480
@@ -93,8 +96,9 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def keras_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def keras_files(needs: Needs, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that `tests.keras_models.write` fills."""
+    needs.module("tensorflow", "pip install 'edgekit[keras]'")
     folder = tmp_path_factory.mktemp("keras")
     child.call("tests.keras_models:write", folder=str(folder))
     return folder
@@ -128,8 +132,9 @@ def float_tflite(with_spec: Callable[[str], Path], tmp_path_factory: pytest.Temp
 
 
 @pytest.fixture(scope="session")
-def float_onnx(with_spec: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def float_onnx(needs: Needs, with_spec: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`rescaled.keras` as float32 `.onnx` with float32 in and out."""
+    needs.module("tf2onnx", "pip install 'edgekit[onnx]'")
     return convert(with_spec("rescaled"), tmp_path_factory.mktemp("float") / "float.onnx", io="float32").path
 
 
@@ -141,8 +146,9 @@ def int8_tflite(float_tflite: Path, many: Path, tmp_path_factory: pytest.TempPat
 
 
 @pytest.fixture(scope="session")
-def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedOnce:
+def trained(needs: Needs, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedOnce:
     """`edgekit train` on the photos: a few epochs."""
+    needs.module("tensorflow", "pip install 'edgekit[keras]'")
     progress: list[dict[str, Any]] = []
     arguments: dict[str, Any] = {"input_size": SIDE, "epochs": 6, "batch_size": 8, "seed": 3}
     target = tmp_path_factory.mktemp("trained") / "trained.keras"

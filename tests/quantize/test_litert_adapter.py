@@ -32,18 +32,24 @@ class Graph:
     def types(self, kind: str) -> list[tuple[list[str], list[str]]]:
         """The types of the inputs and outputs of each operator of this kind."""
         return [
-            ([self._types[self.tensors[index].type] for index in operator.inputs if index >= 0],
-             [self._types[self.tensors[index].type] for index in operator.outputs])
+            (
+                [self._types[self.tensors[index].type] for index in operator.inputs if index >= 0],
+                [self._types[self.tensors[index].type] for index in operator.outputs],
+            )
             for operator in self._model.subgraphs[0].operators
             if self._operators[self._model.operatorCodes[operator.opcodeIndex].builtinCode] == kind
         ]
 
     def constants(self) -> dict[str, Any]:
         """The tensors with data, by name."""
-        return {tensor.name.decode(): tensor for tensor in self.tensors if self._model.buffers[tensor.buffer].data is not None}
+        return {
+            tensor.name.decode(): tensor
+            for tensor in self.tensors
+            if self._model.buffers[tensor.buffer].data is not None
+        }
 
     def type_of(self, tensor: Any) -> str:
-        return self._types[tensor.type]
+        return str(self._types[tensor.type])
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +64,9 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def quantize(source: Path, target: Path, scheme: str, samples: Path | None, io: str = "float32") -> dict[str, list[float]]:
+def quantize(
+    source: Path, target: Path, scheme: str, samples: Path | None, io: str = "float32"
+) -> dict[str, list[float]]:
     return litert_adapter.quantize(str(source), str(target), scheme, str(samples) if samples else None, io, True)
 
 
@@ -102,13 +110,22 @@ def test_the_ranges_of_pixels_and_probabilities_are_known(source: Path, samples:
     assert ranges["scores"] == [0, 1]
 
 
-@pytest.mark.parametrize(("io", "types", "quantizations"), [
-    ("uint8", ("uint8", "float32"), (Quantization(1.0, 0), None)),
-    ("int8", ("int8", "int8"), (Quantization(1.0, -128), Quantization(1 / 255, -128))),
-    ("float32", ("float32", "float32"), (None, None)),
-])
-def test_inputs_and_outputs(source: Path, samples: Path, tmp_path: Path, io: str, types: tuple[str, str],
-                            quantizations: tuple[Quantization | None, Quantization | None]) -> None:
+@pytest.mark.parametrize(
+    ("io", "types", "quantizations"),
+    [
+        ("uint8", ("uint8", "float32"), (Quantization(1.0, 0), None)),
+        ("int8", ("int8", "int8"), (Quantization(1.0, -128), Quantization(1 / 255, -128))),
+        ("float32", ("float32", "float32"), (None, None)),
+    ],
+)
+def test_inputs_and_outputs(
+    source: Path,
+    samples: Path,
+    tmp_path: Path,
+    io: str,
+    types: tuple[str, str],
+    quantizations: tuple[Quantization | None, Quantization | None],
+) -> None:
     quantize(source, tmp_path / "q.tflite", "int8", samples, io)
     model = open_interpreter(tmp_path / "q.tflite")
     assert (model.input.dtype, model.output.dtype) == types
@@ -158,10 +175,18 @@ def test_weights_alone(source: Path, tmp_path: Path) -> None:
     assert {inputs[1] for inputs, _ in Graph(small).types("CONV_2D")} == {"INT8"}
 
 
-@pytest.mark.parametrize(("scheme", "tolerance"), [
-    ("float16", 0.002), ("dynamic", 0.03), ("int8", 0.05), ("int16x8", 0.02),
-])
-def test_every_scheme_runs_and_is_close(source: Path, samples: Path, tmp_path: Path, scheme: str, tolerance: float) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "tolerance"),
+    [
+        ("float16", 0.002),
+        ("dynamic", 0.03),
+        ("int8", 0.05),
+        ("int16x8", 0.02),
+    ],
+)
+def test_every_scheme_runs_and_is_close(
+    source: Path, samples: Path, tmp_path: Path, scheme: str, tolerance: float
+) -> None:
     quantize(source, tmp_path / "q.tflite", scheme, samples if scheme.startswith("int") else None)
     unseen = images(30, 6)[0].astype(np.float32)
     expected = open_interpreter(source).run(unseen)

@@ -16,6 +16,7 @@ from edgekit.core.errors import DataError, EdgekitError, OutputError
 from edgekit.data.dataset import open_dataset
 from edgekit.runtime import modelfile
 from edgekit.train.fit import train
+from edgekit.train.loop import PATIENCE
 from tests.keras_models import COLOURS, SIDE, images
 from tests.session_models import PHOTOS, TrainedOnce
 
@@ -58,7 +59,10 @@ def test_the_file_knows_how_it_is_fed(trained: TrainedOnce, photos: Path) -> Non
     assert spec.labels == tuple(sorted(COLOURS))
     assert (spec.size, spec.input.channels, spec.input.dtype) == ((SIDE, SIDE), 3, "float32")
     assert (spec.preprocess.resize, spec.preprocess.crop.mode, spec.preprocess.channel_order) == (
-        "bilinear-aa", "center", "RGB")
+        "bilinear-aa",
+        "center",
+        "RGB",
+    )
     assert (spec.preprocess.mean, spec.preprocess.std) == ((0, 0, 0), (1, 1, 1))
     assert spec.output.activation == "softmax"
     assert spec.provenance.steps == ("train --seed 3",)
@@ -96,7 +100,7 @@ def test_it_stops_early_and_keeps_the_best_epoch(tmp_path: Path) -> None:
     result = train(tmp_path / "chance.npz", tmp_path / "chance.keras", epochs=200, seed=1)
     assert result.stopped_at < 100
     losses = [epoch["val_loss"] for epoch in result.history]
-    assert result.stopped_at - 1 - int(np.argmin(losses)) == 12
+    assert result.stopped_at - 1 - int(np.argmin(losses)) == PATIENCE
     spec = modelfile.read_spec(result.path)
     assert spec is not None
     assert (spec.preprocess.channel_order, spec.input.channels, spec.size) == ("gray", 1, (8, 8))
@@ -107,20 +111,24 @@ def test_held_out_images_may_be_another_data_set(photos: Path, tmp_path: Path) -
     apart, colours = images(30, 7)
     order = np.array(["red", "green", "blue"])  # another order of the same labels
     np.savez(tmp_path / "apart.npz", x=apart, y=colours, labels=order)
-    result = train(photos, tmp_path / "model.keras", epochs=30, input_size=8, seed=0,
-                   held_out=open_dataset(tmp_path / "apart.npz"))
+    result = train(
+        photos, tmp_path / "model.keras", epochs=30, input_size=8, seed=0, held_out=open_dataset(tmp_path / "apart.npz")
+    )
     assert result.images["held out"] == 30
     assert result.images["training"] + result.images["validation"] == PHOTOS
     assert result.top1 > 0.9
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ({"epochs": 0}, "Training with epochs 0"),
-    ({"batch_size": 0}, "Training with batch_size 0"),
-    ({"input_size": 4}, "An input of 4 pixels"),
-    ({"input_size": 0}, "An input of 0 pixels"),
-    ({"input_size": 1000}, "An input of 1000 pixels"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"epochs": 0}, "Training with epochs 0"),
+        ({"batch_size": 0}, "Training with batch_size 0"),
+        ({"input_size": 4}, "An input of 4 pixels"),
+        ({"input_size": 0}, "An input of 0 pixels"),
+        ({"input_size": 1000}, "An input of 1000 pixels"),
+    ],
+)
 def test_numbers_out_of_range(photos: Path, tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(EdgekitError, match=message):
         train(photos, tmp_path / "model.keras", **arguments)

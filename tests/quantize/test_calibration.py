@@ -1,0 +1,65 @@
+"""Choosing the representative dataset."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgekit.core.errors import DataError
+from edgekit.data.dataset import open_dataset
+from edgekit.data.stream import BadImages
+from edgekit.quantize import calibration
+from edgekit.runtime import preprocess
+from edgekit.runtime.spec import PixelStatistics, Provenance
+from tests.keras_models import images
+from tests.session_models import spec
+
+
+def test_images_are_taken_evenly_over_the_classes(tmp_path: Path) -> None:
+    classes = np.repeat([0, 1, 2], [80, 15, 5])
+    np.savez(tmp_path / "uneven.npz", x=images(100)[0], y=classes)
+    data = open_dataset(tmp_path / "uneven.npz")
+    chosen = calibration.choose(data, spec(), 24, 0, BadImages())
+    assert Counter(chosen.images.targets().tolist()) == {0: 10, 1: 9, 2: 5} or (
+        Counter(chosen.images.targets().tolist()) == {0: 9, 1: 10, 2: 5}
+    )
+    again = calibration.choose(data, spec(), 24, 0, BadImages())
+    assert again.sha256 == chosen.sha256
+    assert calibration.choose(data, spec(), 24, 1, BadImages()).sha256 != chosen.sha256
+
+
+def test_pixels_are_what_the_model_sees(photos: Path) -> None:
+    said = spec("bgr")
+    chosen = calibration.choose(open_dataset(photos), said, 9, 0, BadImages())
+    assert chosen.pixels.shape == (9, 12, 12, 3)
+    for index, pixels in enumerate(chosen.pixels):
+        assert np.array_equal(pixels, preprocess.pixels(chosen.images.read(index), said))
+
+
+def test_copies_are_left_out(tmp_path: Path) -> None:
+    np.savez(tmp_path / "copies.npz", x=np.repeat(images(12)[0], 5, axis=0), y=np.repeat(np.arange(12) % 3, 5))
+    chosen = calibration.choose(open_dataset(tmp_path / "copies.npz"), spec(), 50, 0, BadImages())
+    assert len(np.unique(chosen.pixels, axis=0)) == len(chosen.pixels) == 12
+
+
+def test_unreadable_images_are_counted(photos: Path, tmp_path: Path) -> None:
+    for number, path in enumerate(sorted(photos.rglob("*.png"))[::5]):
+        (tmp_path / path.name).write_bytes(path.read_bytes()[: 100 if number == 3 else None])
+    data, bad = open_dataset(tmp_path), BadImages(1)
+    chosen = calibration.choose(data, spec(), 100, 0, bad)
+    assert len(bad.skipped) == 1
+    assert len(chosen.images) == len(chosen.pixels) == len(data) - 1
+
+
+def test_what_a_model_was_trained_on_decides_what_is_wide_enough() -> None:
+    pixels = (images(10)[0] // 4).astype(np.uint8)
+    calibration.check(pixels, spec(), "data")
+    dark = spec(provenance=Provenance(trained_on=PixelStatistics(0, 60, 20, 10)))
+    calibration.check(pixels, dark, "data")
+    bright = dataclasses.replace(dark, provenance=Provenance(trained_on=PixelStatistics(0, 255, 120, 60)))
+    with pytest.raises(DataError, match="was trained on 0 to 255"):
+        calibration.check(pixels, bright, "data")
