@@ -47,11 +47,11 @@ def build(recipe: Path, output: Path | None, as_json: bool) -> int:
     if as_json:
         common.print_json(made)
     else:
-        click.echo(f"{made.model.name}: top-1 {made.top1:.1%} on held-out images")
+        common.tell(f"{made.model.name}: top-1 {made.top1:.1%} on held-out images")
         if made.validation:
             print_validation(made.validation)
         else:
             for name, outcome in made.outcomes.items():
-                click.echo(f"{outcome.upper()} {name} (stamped before)")
-        click.echo(f"made {len(made.made)} files in {folder}, {len(made.kept)} were up to date")
+                common.tell(f"{outcome.upper()} {name} (stamped before)")
+        common.tell(f"made {len(made.made)} files in {folder}, {len(made.kept)} were up to date")
     return 1 if "fail" in made.outcomes.values() else 0

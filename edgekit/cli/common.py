@@ -81,9 +81,10 @@ def spec_options(function: Function) -> Function:
     return function
 
 
-def print_json(value: Any) -> None:
-    """Print a dataclass, dict or list as JSON on stdout."""
-    click.echo(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
+def print_json(value: Any, indent: int | None = 2) -> None:
+    """Print a dataclass, dict or list as JSON on stdout; characters that a terminal acts upon are escaped."""
+    text = json.dumps(value, default=_plain, ensure_ascii=False, indent=indent)
+    click.echo("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 def _plain(value: Any) -> Any:
@@ -92,14 +93,26 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
+def shown(message: str) -> str:
+    """A message as a terminal may show it, whatever names from files or of files it quotes."""
+    from edgekit.runtime.spec import printable
+
+    return "\n".join(map(printable, message.split("\n")))
+
+
+def tell(message: str) -> None:
+    """One line of the result on stdout."""
+    click.echo(shown(message))
+
+
 def say(message: str) -> None:
     """One line of progress on stderr."""
-    click.echo(message, err=True)
+    click.echo(shown(message), err=True)
 
 
 def warn(message: str) -> None:
     """One line of warning on stderr."""
-    click.echo(click.style("Warning: ", fg="yellow", bold=True) + message, err=True)
+    click.echo(click.style("Warning: ", fg="yellow", bold=True) + shown(message), err=True)
 
 
 def size(value: int) -> str:
@@ -132,7 +145,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
 @contextmanager
 def progress(description: str) -> Iterator[Callable[[int, int, str], None]]:
     """A bar on stderr where that is a terminal; the yielded function takes done, total and a remark."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():  # None: it was closed when Python started
         say(f"{description} …")
         yield lambda done, total, remark: None
         return

@@ -95,4 +95,5 @@ def convert(
         if made.agreement is None
         else f", the same top-1 as its float source on {made.agreement:.1%} of the calibration images"
     )
-    click.echo(f"wrote {made.path}: {made.scheme.replace('none', 'float32')}, {common.size(made.size)}{compared}")
+    scheme = made.scheme.replace("none", "float32")
+    common.tell(f"wrote {made.path}: {scheme}, {common.size(made.size)}{compared}")

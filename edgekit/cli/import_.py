@@ -43,7 +43,7 @@ def import_(
     if made.derived:
         common.say(f"Not told: {'; '.join(made.derived)}.")
     image = made.spec.input
-    click.echo(
+    common.tell(
         f"wrote {made.path}: {image.width}×{image.height}×{image.channels} {image.dtype} in, "
         f"{len(made.spec.labels)} labels out"
     )

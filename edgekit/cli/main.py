@@ -8,6 +8,7 @@ import traceback
 
 import click
 
+from edgekit.cli import common
 from edgekit.cli.build import build
 from edgekit.cli.convert import convert
 from edgekit.cli.doctor import doctor
@@ -83,9 +84,9 @@ def _run(arguments: list[str]) -> int:
 
 
 def _complain(message: str, hint: str) -> None:
-    click.echo(click.style("Error: ", fg="red", bold=True) + message, err=True)
+    click.echo(click.style("Error: ", fg="red", bold=True) + common.shown(message), err=True)
     if hint:
-        click.echo(hint, err=True)
+        common.say(hint)
 
 
 if __name__ == "__main__":

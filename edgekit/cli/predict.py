@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -35,7 +34,7 @@ def predict(model: Path, images: tuple[Path, ...], top: int, max_bad: int, allow
         if as_json:
             predictions = [{"label": item.label, "score": round(item.score, 6)} for item in answer.predictions]
             unsure = {} if answer.sure else {"sure": False}
-            click.echo(json.dumps({"path": str(path), "predictions": predictions, **unsure}, ensure_ascii=False))
+            common.print_json({"path": path, "predictions": predictions, **unsure}, indent=None)
         else:
             named = ", ".join(f"{printable(item.label)} {item.score:.1%}" for item in answer.predictions)
             click.echo(f"{printable(str(path))}: {'' if answer.sure else 'not sure: '}{named}")

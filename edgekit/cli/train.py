@@ -82,7 +82,7 @@ def train(
         f"top-1 {made.top1:.1%} on {made.images['held out']} held-out images "
         f"(trained on {made.images['training']}, epochs: {made.stopped_at}, {made.parameters:,} parameters)"
     )
-    click.echo(f"wrote {output} and {curve}")
+    common.tell(f"wrote {output} and {curve}")
 
 
 def label_of(label: str) -> str:

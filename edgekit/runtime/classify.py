@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.runtime import images, preprocess
-from edgekit.runtime.errors import SpecError
+from edgekit.runtime.errors import ModelFileError, SpecError
 from edgekit.runtime.interpreters import Interpreter, open_interpreter
 from edgekit.runtime.modelfile import read_spec
 from edgekit.runtime.spec import ModelSpec, OutputSpec, printable
@@ -87,7 +87,15 @@ class Classifier:
 
 
 def rank(scores: NDArray[np.float32], spec: ModelSpec, top: int) -> Answer:
-    """The best labels of one row of scores, float32 [labels]; equal scores keep the order of the labels."""
+    """The best labels of one row of scores, float32 [labels]; equal scores keep the order of the labels.
+
+    Raises:
+        ModelFileError: a score is not a number, and has no rank.
+    """
+    if not np.isfinite(scores).all():
+        raise ModelFileError(
+            "The model answers with NaN or infinity.", "Its weights are damaged, or training diverged."
+        )
     order = np.argsort(-scores, kind="stable")[:top]
     threshold = spec.output.calibration.threshold
     best = float(scores[order[0]])

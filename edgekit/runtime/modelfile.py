@@ -33,6 +33,7 @@ MAGIC = b"EDGEKIT\x01"
 TFLITE_ENTRY = "EDGEKIT_SPEC"
 ONNX_KEY = "edgekit_spec"
 KERAS_MEMBER = "edgekit.json"
+MAX_METADATA = 1000
 # What a .keras archive unpacks to: always fine below the floor, above it at most this many times its own size.
 UNPACKED_FLOOR = 64 << 20
 MAX_EXPANSION = 100
@@ -169,8 +170,11 @@ def tflite_metadata(data: memoryview, name: str = "The file") -> dict[str, bytes
     try:
         root = flat.root()
         buffers = flat.tables(root, MODEL_BUFFERS)
+        entries = flat.tables(root, MODEL_METADATA)
+        if len(entries) > MAX_METADATA:
+            raise ModelFileError(f"{printable(name)} has {len(entries)} metadata entries; no model does.")
         found = {}
-        for entry in flat.tables(root, MODEL_METADATA):
+        for entry in entries:
             index = flat.scalar(entry, METADATA_BUFFER, "<I")
             if index >= len(buffers):
                 raise ModelFileError("A metadata entry names a buffer that is not there.")

@@ -122,6 +122,12 @@ def test_equal_scores_keep_the_order_of_the_labels() -> None:
     assert [prediction.label for prediction in answer.predictions] == ["green", "red", "blue"]
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_has_no_rank(value: float) -> None:
+    with pytest.raises(ModelFileError, match="NaN or infinity"):
+        rank(np.array([0.2, value, 0.1], np.float32), models.spec(), 1)
+
+
 @pytest.mark.parametrize(("threshold", "sure"), [(None, True), (0.5, True), (0.51, False), (0.0, True)])
 def test_below_the_threshold_the_answer_is_not_sure(threshold: float | None, sure: bool) -> None:
     spec = models.spec(output=output("softmax", threshold=threshold))

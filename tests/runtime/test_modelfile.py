@@ -203,6 +203,16 @@ def test_a_metadata_entry_without_its_buffer(tmp_path: Path) -> None:
         modelfile.read_spec(models.tflite(tmp_path / "model.tflite", damage=damage))
 
 
+def test_a_crowd_of_metadata_entries(tmp_path: Path) -> None:
+    """Each would be copied, and all of them may be the same large one."""
+
+    def damage(file: models.TFLiteFile) -> None:
+        file.model.metadata *= 1001
+
+    with pytest.raises(ModelFileError, match="1001 metadata entries"):
+        modelfile.read_spec(models.tflite(tmp_path / "model.tflite", damage=damage))
+
+
 def test_an_onnx_property_of_the_wrong_type(tmp_path: Path) -> None:
     path = models.onnx(tmp_path / "model.onnx")
     path.write_bytes(path.read_bytes() + bytes([14 << 3, 1]))  # metadata_props as a number
