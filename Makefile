@@ -29,6 +29,7 @@ $(INSTALLED): requirements/dev.txt pyproject.toml
 
 demo: setup  ## build models/digits: train, convert, quantize, validate
 	$(BIN)/edgekit build models/digits
+	$(BIN)/edgekit predict models/digits/build/digits.int8.tflite models/digits/seven.png
 
 test: setup  ## the tests that need no browser or emulator and take less than 10 s each
 	$(BIN)/python -m pytest -m "not ($(REST))"
