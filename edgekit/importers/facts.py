@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ CHANNELS = (1, 3)
 
 @dataclass(frozen=True)
 class Facts:
-    """Input, output and whatever else the file tells. `width` is the number of scores."""
+    """Input, output and whatever else the file tells. `scores` is their number."""
 
     input_name: str
     height: int | None
@@ -97,12 +97,10 @@ def of_tflite(path: Path) -> Facts:
         metadata = modelfile.tflite_metadata(data, path.name).get(ENTRY)
     normalisation = read_normalisation(metadata) if metadata else None
     facts = _facts(path, model, model.output, _tflite_activation(content))
-    mean, std = normalisation or (None, None)
-    if facts.quantization is not None:
-        # A quantized image input takes the pixel's byte as it is: so it is trained, and so every sample app feeds it.
-        shift = 128 if facts.dtype == "int8" else 0
-        mean, std = (float(facts.quantization.zero_point + shift),), (1 / facts.quantization.scale,)
-    return _with(facts, mean, std, _tflite_labels(path))
+    if facts.mean is None and normalisation is not None:
+        mean, std = (values * facts.channels if len(values) == 1 else values for values in normalisation)
+        facts = replace(facts, mean=mean, std=std)
+    return replace(facts, labels=_tflite_labels(path))
 
 
 def of_onnx(path: Path) -> Facts:
@@ -146,8 +144,13 @@ def _facts(path: Path, model: Interpreter, output: TensorInfo, activation: str |
     if model.input.dtype not in ("float32", "uint8", "int8"):
         raise ImportRefused(f"{name} takes {model.input.dtype}; edgekit feeds float32, uint8 and int8.")
     quantization = model.input.quantization
-    if model.input.dtype != "float32" and quantization is None:
-        quantization = Quantization(1.0, 0 if model.input.dtype == "uint8" else -128)
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    if model.input.dtype != "float32":
+        # A quantized image input takes the pixel's byte as it is: so it is trained, and so every sample app feeds it.
+        zero = 0 if model.input.dtype == "uint8" else -128
+        quantization = quantization or Quantization(1.0, zero)
+        mean, std = (float(quantization.zero_point - zero),) * channels, (1 / quantization.scale,) * channels
     scores = output.shape[-1] if len(output.shape) > 1 else None
     if scores is None or any(side not in (None, 1) for side in output.shape[1:-1]):
         raise ImportRefused(f"{name} gives an output of shape {output.shape}, which is not a list of scores.")
@@ -164,18 +167,9 @@ def _facts(path: Path, model: Interpreter, output: TensorInfo, activation: str |
         output.quantization,
         scores,
         activation,
+        mean,
+        std,
     )
-
-
-def _with(
-    facts: Facts, mean: tuple[float, ...] | None, std: tuple[float, ...] | None, labels: tuple[str, ...] | None
-) -> Facts:
-    from dataclasses import replace
-
-    if mean is not None and std is not None:
-        mean = mean * facts.channels if len(mean) == 1 else mean
-        std = std * facts.channels if len(std) == 1 else std
-    return replace(facts, mean=mean, std=std, labels=labels)
 
 
 def _image_shape(name: str, shape: list[int | None]) -> tuple[int | None, int | None, int, str]:

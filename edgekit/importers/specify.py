@@ -11,7 +11,16 @@ from edgekit.core.errors import EdgekitError, ImportRefused
 from edgekit.importers.facts import Facts
 from edgekit.importers.options import SpecOptions, parse_channels, parse_crop, parse_labels, parse_size
 from edgekit.runtime import modelfile
-from edgekit.runtime.spec import Crop, InputSpec, ModelSpec, OutputSpec, Preprocess, Provenance, printable
+from edgekit.runtime.spec import (
+    Crop,
+    InputSpec,
+    ModelSpec,
+    OutputSpec,
+    Preprocess,
+    Provenance,
+    ScoreCalibration,
+    printable,
+)
 
 # For each thing that must be known: its option, what it is, and an example of it.
 _ASKED = {
@@ -74,18 +83,31 @@ def specify(
         preprocess=Preprocess(
             known.resize or "",
             known.crop or Crop(),
+            carried.preprocess.orientation if carried else "exif",
             channel_order=known.channel_order or "gray",
             mean=known.mean or (),
             std=known.std or (),
         ),
-        output=OutputSpec(facts.output_name, known.activation or "", facts.output_dtype, facts.output_quantization),
-        labels=labels,
-        scheme="none" if facts.dtype == "float32" else "unknown",
-        provenance=Provenance(
-            source.name, modelfile.digest(source), ("import",), versions.of("tensorflow", "tensorflow-cpu", "keras")
+        output=OutputSpec(
+            facts.output_name,
+            known.activation or "",
+            facts.output_dtype,
+            facts.output_quantization,
+            carried.output.calibration if carried else ScoreCalibration(),
         ),
+        labels=labels,
+        scheme=carried.scheme if carried else "none" if facts.dtype == "float32" else "unknown",
+        provenance=_provenance(source, carried),
     )
     return spec, _in_words(stated, told, spec) if carried is None else ()
+
+
+def _provenance(source: Path, carried: ModelSpec | None) -> Provenance:
+    if carried:
+        return dataclasses.replace(carried.provenance, steps=(*carried.provenance.steps, "import"))
+    return Provenance(
+        source.name, modelfile.digest(source), ("import",), versions.of("tensorflow", "tensorflow-cpu", "keras")
+    )
 
 
 def _told(options: SpecOptions, facts: Facts, name: str) -> Known:

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,13 @@ class Models:
         """
         self.paths = list(paths)
         self._local = threading.local()
-        self._first = [open_classifier(path, allow_lambda=allow_lambda) for path in paths]
+        self._first: list[Classifier] = []
+        try:
+            for path in paths:
+                self._first.append(open_classifier(path, allow_lambda=allow_lambda))
+        except BaseException:
+            self.close()
+            raise
         self.specs = [classifier.spec for classifier in self._first]
         self._local.classifiers = self._first
 
@@ -136,34 +142,41 @@ class _Answer:
     unreadable: list[tuple[int, ImageError]]
 
 
+@dataclass
+class _Prepared:
+    """The inputs of all classifiers that are fed alike, made by one of them, and the seconds that took."""
+
+    classifier: Classifier
+    tensors: list[NDArray[Any]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
 def _answer(models: Models, data: Dataset, chunk: range) -> _Answer:
     classifiers = models.of_this_thread()
     feeds = [_feed(classifier.spec) for classifier in classifiers]
-    prepared: dict[Any, list[NDArray[Any]]] = {feed: [] for feed in feeds}
-    spent: dict[Any, float] = dict.fromkeys(feeds, 0.0)
+    shared = {feed: _Prepared(classifier) for feed, classifier in zip(feeds, classifiers, strict=True)}
+    inputs = [shared[feed] for feed in feeds]
+    distinct = list(shared.values())
+    orientations = {prepared.classifier.spec.preprocess.orientation for prepared in distinct}
     unreadable = []
     for index in chunk:
         try:
-            images = {
-                orientation: data.read(index, orientation) for orientation in {feed[2].orientation for feed in prepared}
-            }
+            images = {orientation: data.read(index, orientation) for orientation in orientations}
         except ImageError as error:
             unreadable.append((index, error))
             continue
-        for classifier, feed in {
-            feed: (classifier, feed) for classifier, feed in zip(classifiers, feeds, strict=True)
-        }.values():
+        for prepared in distinct:
             begin = time.perf_counter()
-            prepared[feed].append(classifier.prepare(images[feed[2].orientation]))
-            spent[feed] += time.perf_counter() - begin
+            prepared.tensors.append(prepared.classifier.prepare(images[prepared.classifier.spec.preprocess.orientation]))
+            prepared.seconds += time.perf_counter() - begin
     scores, seconds = [], []
-    for classifier, feed in zip(classifiers, feeds, strict=True):
+    for classifier, prepared in zip(classifiers, inputs, strict=True):
         begin = time.perf_counter()
-        if prepared[feed]:
-            scores.append(classifier.scores(np.stack(prepared[feed])))
+        if prepared.tensors:
+            scores.append(classifier.scores(np.stack(prepared.tensors)))
         else:
             scores.append(np.empty((0, len(classifier.spec.labels)), np.float32))
-        seconds.append(time.perf_counter() - begin + spent[feed])
+        seconds.append(time.perf_counter() - begin + prepared.seconds)
     return _Answer(scores, np.array(seconds), unreadable)
 
 
