@@ -80,7 +80,8 @@ def _freeze(model: Any, shape: tuple[int | None, ...]) -> Any:
 def _answer(model: Any, probes: str, answers: str) -> tuple[int, ...]:
     """Answer the probes, and tell the shape of one."""
     inputs = np.load(probes)
-    np.save(answers, np.asarray(model(inputs, training=False), np.float32))
+    # One by one: all at once takes 200 MB more for MobileNetV2.
+    np.save(answers, np.concatenate([np.asarray(model(image[None], training=False), np.float32) for image in inputs]))
     return tuple(inputs.shape[1:])
 
 

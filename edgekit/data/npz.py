@@ -55,11 +55,12 @@ class ArrayImages:
         return f"{self._name}[{index}]"
 
     def read(self, index: int, orientation: str) -> NDArray[np.uint8]:
-        """The image, uint8 RGB [H, W, 3]; gray becomes three equal channels. Arrays have no orientation."""
+        """The image, uint8 RGB [H, W, 3], read-only; of gray, three views. Arrays have no orientation."""
         pixels = np.frombuffer(self._bytes(index), np.uint8).reshape(self._image_shape)
         if pixels.ndim == 3 and pixels.shape[2] == 3:
             return pixels
-        return np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, axis=2)
+        height, width = pixels.shape[:2]
+        return np.ndarray((height, width, 3), np.uint8, pixels, strides=(width, 1, 0))
 
     def sha256(self, index: int) -> str:
         """The digest of the image's bytes as `x` holds them, in hexadecimal."""

@@ -96,10 +96,10 @@ def to_tensor(image: Pixels, spec: ModelSpec) -> NDArray[Any]:
         raise ImageError(f"Expected pixels of shape {shape} and dtype uint8, got {image.shape} and {image.dtype}.")
     nchw = spec.input.layout == "NCHW"
     tables = _tables(spec.preprocess.mean, spec.preprocess.std, spec.input.dtype, spec.input.quantization)
-    if len(tables) > 1:
+    if tables is not None and len(tables) > 1:
         return np.stack([table.take(image[:, :, c]) for c, table in enumerate(tables)], 0 if nchw else 2)
     image = np.ascontiguousarray(image.transpose(2, 0, 1) if nchw else image)
-    if tables.dtype == np.uint8 and (tables[0] == np.arange(256)).all():
+    if tables is None:
         return image
     tensor: NDArray[Any] = tables[0].take(image)
     return tensor
@@ -322,6 +322,8 @@ def _crop(image: Pixels, spec: ModelSpec) -> Pixels:
 
 def _gray(image: Pixels) -> Pixels:
     """[H, W, 3] to [H, W, 1] with Pillow's L: (19595·R + 38470·G + 7471·B + 32768) >> 16."""
+    if image.strides[2] == 0:  # one channel seen three times, which this leaves as it is
+        return image[:, :, :1]
     return np.asarray(Image.fromarray(image).convert("L"))[:, :, None]
 
 
@@ -366,13 +368,18 @@ def _plane(buffer: Pixels, name: str, height: int, width: int, row_stride: int, 
 
 @functools.lru_cache(maxsize=64)
 def _tables(mean: tuple[float, ...], std: tuple[float, ...], dtype: str,
-            quantization: Quantization | None) -> NDArray[Any]:
-    """What each byte becomes: [channels, 256] of the dtype, or [1, 256] where all channels are treated alike."""
+            quantization: Quantization | None) -> NDArray[Any] | None:
+    """What each byte becomes: [channels, 256] of the dtype, or [1, 256] where all channels are treated alike.
+
+    None where every byte stays as it is.
+    """
     real = (np.arange(256.0) - np.array(mean)[:, None]) / np.array(std)[:, None]
     if quantization is not None:
         limits = np.iinfo(dtype)
         steps = np.floor(real / quantization.scale + quantization.zero_point + 0.5)
         real = steps.clip(limits.min, limits.max)
     tables: NDArray[Any] = real.astype(dtype)
+    if tables.dtype == np.uint8 and (tables == np.arange(256)).all():
+        return None
     tables.flags.writeable = False
     return tables[:1] if (tables == tables[0]).all() else tables

@@ -211,6 +211,16 @@ def test_gray_is_the_luma_of_the_cropped_image_before_resizing():
                                   resize(luma, 20, 20, "bilinear-aa"))
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("order", ["gray", "RGB"])
+def test_three_views_of_one_channel_give_what_three_copies_give(order, kernel):
+    channel = np.ascontiguousarray(PHOTO[:, :, 0])
+    views = np.broadcast_to(channel[:, :, None], PHOTO.shape)
+    for side in (20, 48, 90):
+        spec = make_spec(side, side, order=order, crop=Crop("center"), kernel=kernel)
+        np.testing.assert_array_equal(prepare(views, spec), prepare(views.copy(), spec))
+
+
 def test_bgr_is_rgb_backwards():
     np.testing.assert_array_equal(pixels(PHOTO, make_spec(order="BGR")), pixels(PHOTO, make_spec())[:, :, ::-1])
 
