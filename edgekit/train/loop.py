@@ -13,7 +13,7 @@ from edgekit.core.errors import ConversionError
 from edgekit.train import backbones
 from edgekit.train.pixels import PixelFile, augment
 
-PATIENCE = 12
+PATIENCE = 20
 LEARNING_RATE = 3e-3
 PREDICTED_AT_ONCE = 256
 
