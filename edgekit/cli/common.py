@@ -94,10 +94,10 @@ def _plain(value: Any) -> Any:
 
 
 def shown(message: str) -> str:
-    """A message as a terminal may show it, whatever names from files or of files it quotes."""
-    from edgekit.runtime.spec import printable
+    """One line as a terminal may show it, whatever names from files or of files it quotes."""
+    from edgekit.runtime.spec import printable  # brings numpy, which `--help` need not wait for
 
-    return "\n".join(map(printable, message.split("\n")))
+    return printable(message)
 
 
 def tell(message: str) -> None:

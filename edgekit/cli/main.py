@@ -20,6 +20,7 @@ from edgekit.cli.validate import validate
 from edgekit.core.errors import EdgekitError
 
 INTERRUPTED = 130
+READER_GONE = 141  # 128 + SIGPIPE, as shells say it of other programs
 INTERNAL = 3
 
 
@@ -63,9 +64,8 @@ def _run(arguments: list[str]) -> int:
             traceback.print_exc()
         _complain(error.message, error.hint)
         return error.exit_code
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader has gone; say nothing at exit either
-        return 0
+    except SystemExit:  # so click ends when the reader of stdout has gone; with 1, which is the gate's no
+        return READER_GONE
     except OSError as error:
         if debug:
             traceback.print_exc()

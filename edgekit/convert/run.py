@@ -165,7 +165,7 @@ def _source_spec(source: Path) -> ModelSpec:
     if spec is None:
         if kind == "unknown":
             raise ImportRefused(
-                f"{printable(str(source))} is no model file that edgekit knows.",
+                f"{printable(str(source))} is no model file that edgekit knows, or a damaged one.",
                 "It reads .keras, .h5, .tflite and .onnx files and SavedModel folders.",
             )
         raise SpecError(
@@ -281,7 +281,7 @@ def _made_spec(
     step = f"convert --quantize {scheme} --io {io}"
     provenance = dataclasses.replace(
         spec.provenance,
-        source=spec.provenance.source or source.name,
+        source=spec.provenance.source or printable(source.name),
         source_sha256=spec.provenance.source_sha256 or modelfile.digest(source),
         steps=(*spec.provenance.steps, step),
         tools={**spec.provenance.tools, **versions.of(*_TOOLS[made.suffix])},

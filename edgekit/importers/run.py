@@ -63,7 +63,7 @@ def import_model(
     kind = modelfile.sniff(source)
     if kind not in _ENDINGS:
         raise ImportRefused(
-            f"{printable(str(source))} is no model file that edgekit knows.",
+            f"{printable(str(source))} is no model file that edgekit knows, or a damaged one.",
             "It imports .keras, .h5, .hdf5, architecture .json, .tflite and .onnx files and SavedModel folders.",
         )
     if output.suffix.lower() != _ENDINGS[kind]:

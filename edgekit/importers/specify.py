@@ -106,7 +106,10 @@ def _provenance(source: Path, carried: ModelSpec | None) -> Provenance:
     if carried:
         return dataclasses.replace(carried.provenance, steps=(*carried.provenance.steps, "import"))
     return Provenance(
-        source.name, modelfile.digest(source), ("import",), versions.of("tensorflow", "tensorflow-cpu", "keras")
+        printable(source.name),
+        modelfile.digest(source),
+        ("import",),
+        versions.of("tensorflow", "tensorflow-cpu", "keras"),
     )
 
 

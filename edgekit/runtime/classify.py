@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgekit.runtime import images, preprocess
 from edgekit.runtime.errors import ModelFileError, SpecError
 from edgekit.runtime.interpreters import Interpreter, open_interpreter
-from edgekit.runtime.modelfile import read_spec
+from edgekit.runtime.modelfile import read_spec, sniff
 from edgekit.runtime.spec import ModelSpec, OutputSpec, printable
 
 
@@ -45,6 +45,8 @@ class Classifier:
         """
         self.path = Path(path)
         spec = read_spec(self.path)
+        if spec is None and sniff(self.path) == "unknown":
+            raise ModelFileError(f"{printable(str(path))} is no model file that edgekit knows, or a damaged one.")
         if spec is None:
             raise SpecError(
                 f"{printable(str(path))} carries no edgekit spec, so nothing says how to feed it.",

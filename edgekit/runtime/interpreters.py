@@ -99,7 +99,7 @@ class TFLiteInterpreter:
             raise ModelFileError(f"{printable(self._path.name)} fails when run: {_first_line(error)}") from error
 
     def _load(self) -> Any:
-        return _tflite_class()(model_path=str(self._path), num_threads=self._threads)
+        return _tflite_class()(model_path=os.fsencode(self._path), num_threads=self._threads)  # names may be no text
 
     def _allocate(self) -> None:
         with _native_stderr_closed():

@@ -174,7 +174,7 @@ def _spec(dataset: Dataset, labels: tuple[str, ...], size: int, seed: int) -> Mo
         output=OutputSpec("scores", "softmax"),
         labels=labels,
         provenance=Provenance(
-            source=dataset.source.name,
+            source=printable(dataset.source.name),
             source_sha256=dataset.digest(),
             steps=(f"train --seed {seed}",),
             tools=versions.of("tensorflow", "tensorflow-cpu", "keras", "numpy", "pillow"),

@@ -19,15 +19,18 @@ def read(path: Path) -> Anatomy:
     """Read a file in this process; errors as for `edgekit.core.anatomy.anatomy`."""
     kind, name = sniff(path), printable(str(path))
     if kind not in _READERS:
-        raise ModelFileError(f"{name} is no .tflite, .onnx or .keras file (it looks like: {kind}).",
-                             "Files of other kinds become a .keras or .tflite file with: edgekit import")
+        raise ModelFileError(
+            f"{name} is no .tflite, .onnx or .keras file, or a damaged one (it looks like: {kind}).",
+            "Files of other kinds become a .keras or .tflite file with: edgekit import",
+        )
     try:
         return _READERS[kind](path)
     except EdgekitError:
         raise
     except Exception as error:  # parsers without a verifier raise anything on damaged files
-        raise ModelFileError(f"{name} is a damaged .{kind} file.",
-                             "Copy it again, or convert the model again.") from error
+        raise ModelFileError(
+            f"{name} is a damaged .{kind} file.", "Copy it again, or convert the model again."
+        ) from error
 
 
 def read_as_json(path: str) -> dict[str, Any]:
