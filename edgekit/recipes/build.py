@@ -122,8 +122,8 @@ class _State:
         self._path = path
         try:
             self._known: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            if not isinstance(self._known, dict):
-                raise ValueError("not an object")
+            if not isinstance(self._known, dict) or not all(isinstance(entry, dict) for entry in self._known.values()):
+                raise ValueError("it is not a table of files")
         except FileNotFoundError:
             self._known = {}
         except (OSError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +20,10 @@ STYLE = (
 
 
 def write_curve(history: Sequence[dict[str, float]], path: Path) -> None:
-    """Draw loss and accuracy by epoch; `history` is that of `edgekit.train.fit.Trained`."""
+    """Draw loss and accuracy by epoch; `history` is that of `edgekit.train.fit.Trained`.
+
+    A validation loss that is not finite leaves a gap.
+    """
     width = (WIDTH - LEFT - RIGHT - GAP) / 2
     losses = {"training": [epoch["loss"] for epoch in history], "validation": [epoch["val_loss"] for epoch in history]}
     accuracies = {
@@ -27,13 +31,12 @@ def write_curve(history: Sequence[dict[str, float]], path: Path) -> None:
         "validation": [epoch["val_accuracy"] for epoch in history],
     }
     lowest = min(value for values in accuracies.values() for value in values)
+    highest = max((value for values in losses.values() for value in values if math.isfinite(value)), default=1.0)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         'aria-label="Learning curve: loss and accuracy by epoch">',
         f'<style>{STYLE}</style><rect class="page" width="{WIDTH}" height="{HEIGHT}"/>',
-        _panel(
-            "loss", losses, LEFT, width, 0.0, max(value for values in losses.values() for value in values), "{:.2g}"
-        ),
+        _panel("loss", losses, LEFT, width, 0.0, highest, "{:.2g}"),
         _panel("accuracy", accuracies, LEFT + width + GAP, width, min(0.9, lowest), 1.0, "{:.0%}"),
     ]
     for number, (name, color) in enumerate(COLORS.items()):
@@ -65,9 +68,11 @@ def _panel(
             f'<text x="{left - 6:.1f}" y="{y(value) + 4:.1f}" text-anchor="end">{form.format(value)}</text>'
         )
     for name, values in lines.items():
-        points = " ".join(f"{x(epoch):.1f},{y(value):.1f}" for epoch, value in enumerate(values))
+        points = " ".join(
+            f"{x(epoch):.1f},{y(value):.1f}" for epoch, value in enumerate(values) if math.isfinite(value)
+        )
         parts.append(f'<polyline stroke="{COLORS[name]}" points="{points}"/>')
-        if len(values) == 1:  # a line of one point is invisible
+        if len(values) == 1 and points:  # a line of one point is invisible
             parts.append(f'<circle cx="{x(0):.1f}" cy="{y(values[0]):.1f}" r="3" fill="{COLORS[name]}"/>')
     middle = left + width / 2
     parts.append(
