@@ -106,7 +106,7 @@ def test_no_recipe(tmp_path: Path) -> None:
     with pytest.raises(EdgekitError, match=r"There is no recipe at .*recipe\.toml: No such file") as raised:
         read_recipe(tmp_path)
     assert "models/digits" in raised.value.hint
-    with pytest.raises(EdgekitError, match="There is no recipe at .*nowhere"):
+    with pytest.raises(EdgekitError, match=r"There is no recipe at .*nowhere"):
         read_recipe(tmp_path / "nowhere")
     (tmp_path / "recipe.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(EdgekitError, match="is not valid TOML"):

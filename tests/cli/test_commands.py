@@ -1,0 +1,304 @@
+"""What each command prints, on stdout as text or JSON, and with which exit code it ends."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from edgekit.cli.validate import Bytes
+from edgekit.runtime import modelfile
+from edgekit.runtime.classify import Classifier
+from tests import models
+from tests.cli.conftest import Run
+from tests.keras_models import COLOURS, images
+from tests.session_models import MANY, without_spec
+
+if TYPE_CHECKING:
+    from tests.conftest import Needs
+
+FED = ["--labels", "red,green,blue", "--resize", "bilinear", "--crop", "none"]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return models.with_spec(models.tflite(tmp_path / "model.tflite"))
+
+
+@pytest.fixture
+def wrong(tmp_path: Path) -> Path:
+    """The same model with its labels in another order."""
+    return models.with_spec(models.tflite(tmp_path / "wrong.tflite"), models.spec(labels=("blue", "red", "green")))
+
+
+# --- train
+
+
+def test_train(run: Run, needs: Needs, photos: Path, tmp_path: Path) -> None:
+    needs.module("tensorflow", "pip install 'edgekit[keras]'")
+    ran = run("train", photos, "-o", tmp_path / "m.keras", "--epochs", 2, "--input-size", 8, "--batch-size", 8)
+    assert ran.code == 0
+    assert ran.err == "Training …\n"
+    lines = ran.out.splitlines()
+    assert [line.split()[0] for line in lines if line.startswith((" blue", " green", " red"))] == sorted(COLOURS)
+    assert "held-out images (trained on 42, 2 epochs, " in lines[-2]
+    assert lines[-1] == f"wrote {tmp_path}/m.keras and {tmp_path}/m.curve.svg"
+    assert modelfile.read_spec(tmp_path / "m.keras") is not None
+    assert (tmp_path / "m.curve.svg").read_text().startswith("<svg ")
+
+
+# --- import
+
+
+def test_import(run: Run, float_tflite: Path, tmp_path: Path) -> None:
+    source = without_spec(float_tflite, tmp_path / "theirs.tflite")
+    ran = run("import", source, "-o", tmp_path / "ours.tflite", *FED, "--mean", 0, "--std", 1)
+    assert (ran.code, ran.out) == (0, f"wrote {tmp_path}/ours.tflite: 12×12×3 float32 in, 3 labels out\n")
+    assert "its output is softmax; its channel order is taken to be RGB" in ran.err
+    ran = run("import", source, "-o", tmp_path / "ours.tflite", *FED, "--mean", 0, "--std", 1, "--json")
+    assert ran.json["spec"]["labels"] == ["red", "green", "blue"]
+    assert ran.json["derived"][0] == "its output is softmax"
+
+
+def test_import_asks_for_what_is_missing(run: Run, float_tflite: Path, tmp_path: Path) -> None:
+    source = without_spec(float_tflite, tmp_path / "theirs.tflite")
+    ran = run("import", source, "-o", tmp_path / "ours.tflite", *FED)
+    assert (ran.code, ran.out) == (2, "")
+    assert "theirs.tflite does not say the mean that its training subtracted (--mean), " in ran.err
+    assert ran.err.splitlines()[-1] == "Add, for example: --mean 127.5 --std 127.5"
+
+
+# --- convert
+
+
+def test_convert(run: Run, float_tflite: Path, many: Path, tmp_path: Path) -> None:
+    ran = run("convert", float_tflite, "-o", tmp_path / "m.tflite")
+    assert ran.code == 0
+    assert ran.out.startswith(f"wrote {tmp_path}/m.tflite: float32, ")
+    ran = run("convert", float_tflite, "-o", tmp_path / "m.tflite", "--quantize", "int8", "--calibrate", many)
+    assert ran.out.startswith(f"wrote {tmp_path}/m.tflite: int8, ")
+    assert ran.out.endswith("the same top-1 as its float source on 100.0% of the calibration images\n")
+    assert "Warning" not in ran.err
+
+
+def test_convert_as_json(run: Run, float_tflite: Path, many: Path, tmp_path: Path) -> None:
+    target = tmp_path / "m.tflite"
+    ran = run("convert", float_tflite, "-o", target, "--quantize", "int8", "--calibrate", many, "--json")
+    assert ran.json == {
+        "path": str(target),
+        "scheme": "int8",
+        "size": target.stat().st_size,
+        "agreement": 1.0,
+        "max_difference": pytest.approx(0.03, abs=0.03),
+        "warnings": [],
+    }
+
+
+@pytest.mark.parametrize("kind", ["tflite", "onnx"])
+def test_convert_somebody_elses_file_directly(
+    run: Run, request: pytest.FixtureRequest, tmp_path: Path, kind: str
+) -> None:
+    source = without_spec(request.getfixturevalue(f"float_{kind}"), tmp_path / f"theirs.{kind}")
+    before = source.read_bytes()
+    target = tmp_path / f"ours.{kind}"
+    fed = [*FED, "--mean", 0, "--std", 1]
+    ran = run("convert", source, "-o", target, *fed)
+    assert ran.code == 0, ran.err
+    assert Classifier(target).classify(images(1)[0][0]).predictions[0].label == "red"
+    spec = modelfile.read_spec(target)
+    assert spec is not None
+    assert (spec.provenance.source, spec.provenance.steps) == (
+        source.name,
+        ("import", "convert --quantize none --io uint8"),
+    )
+    assert run("convert", source, "-o", target).code == 2
+    assert run("convert", source, "-o", source, *fed).code == 2
+    assert source.read_bytes() == before
+
+
+def test_convert_without_an_output_never_overwrites_its_source(run: Run, model: Path) -> None:
+    before = model.read_bytes()
+    for options in ([], ["--labels", "a,b,c"]):
+        ran = run("convert", model, *options)
+        assert ran.code == 2
+        assert "is the source itself" in ran.err
+    assert model.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_convert_a_saved_model_directly(run: Run, keras_files: Path, tmp_path: Path) -> None:
+    shutil.copytree(keras_files / "saved_model", tmp_path / "net")
+    ran = run("convert", tmp_path / "net", *FED, "--mean", 0, "--std", 1)
+    assert ran.code == 0, ran.err
+    assert Classifier(tmp_path / "net.tflite").classify(images(3)[0][2]).predictions[0].label == "blue"
+
+
+def test_convert_warns_on_stderr(run: Run, wrong: Path, many: Path, tmp_path: Path) -> None:
+    ran = run("convert", wrong, "-o", tmp_path / "m.tflite", "--calibrate", many)
+    assert ran.code == 0
+    assert "Warning: The float model itself gets only 0.0% of the calibration images right." in ran.err
+    assert "Warning" not in ran.out
+
+
+# --- validate
+
+
+def test_validate_exit_codes(run: Run, model: Path, wrong: Path, many: Path, photos: Path) -> None:
+    ran = run("validate", model, model, "--data", many)
+    assert ran.code == 0
+    assert "PASS model.tflite: The drop is 0.00 points on 480 images" in ran.out
+    ran = run("validate", model, model, wrong, "--data", many)
+    assert ran.code == 1
+    assert "FAIL wrong.tflite: " in ran.out
+    assert "  the label order differs" in ran.out
+    assert "  recall of red: 100.0% → 0.0% (160 images)" in ran.out
+    ran = run("validate", model, model, "--data", photos)
+    assert ran.code == 0
+    assert "INCONCLUSIVE model.tflite: " in ran.out
+    assert "About 381 images like these would do." in ran.out
+    assert run("validate", model, model, "--data", photos, "--strict").code == 1
+    assert run("validate", model, model, "--data", many, "--max-size", "1KB").code == 1
+    assert run("validate", model, model, "--data", "nowhere").code == 2
+
+
+def test_validate_without_labels(run: Run, model: Path, wrong: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", x=images(400)[0])
+    ran = run("validate", model, model, "--data", tmp_path / "data.npz")
+    assert ran.code == 0
+    assert "top-1" not in ran.out
+    assert "at least the limit of 98" in ran.out
+    assert run("validate", model, wrong, "--data", tmp_path / "data.npz").code == 1
+    assert run("validate", model, wrong, "--data", tmp_path / "data.npz", "--min-agreement", 0).code == 0
+
+
+def test_validate_as_json(run: Run, model: Path, wrong: Path, many: Path) -> None:
+    ran = run("validate", model, wrong, "--data", many, "--json")
+    assert ran.code == 1
+    found = ran.json
+    assert (found["images"], found["labelled"], found["labels"]) == (MANY, True, ["red", "green", "blue"])
+    [candidate] = found["candidates"]
+    assert candidate["path"] == str(wrong)
+    assert candidate["judgement"]["outcome"] == "fail"
+    parity = candidate["parity"]
+    assert (parity["reference_top1"], parity["candidate_top1"], parity["lost"], parity["gained"]) == (1.0, 0.0, MANY, 0)
+    assert [type(value) for value in parity["recalls"][0].values()] == [int, int, float, float]
+    assert isinstance(candidate["latency"]["p50"], float)
+
+
+def test_validate_stamps(run: Run, model: Path, many: Path, tmp_path: Path) -> None:
+    candidate = tmp_path / "candidate.tflite"
+    shutil.copy(model, candidate)
+    ran = run("validate", model, candidate, "--data", many, "--stamp")
+    assert ran.out.splitlines()[-1] == "The verdict is stamped into each candidate."
+    ran = run("inspect", candidate)
+    assert "verdict pass on 480 images: " in ran.out
+    assert run("inspect", candidate, "--json").json["fresh"] is True
+
+    other = models.tflite(tmp_path / "other.tflite", weights=2 * models.WEIGHTS)
+    models.with_spec(other, modelfile.read_spec(candidate))
+    assert "(STALE: the model has changed since)" in run("inspect", other).out
+    assert run("inspect", other, "--json").json["fresh"] is False
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("500", 500), ("500KB", 500_000), ("4.5MB", 4_500_000), ("1 gb", 10**9), ("2k", 2000)]
+)
+def test_sizes(text: str, size: int) -> None:
+    assert Bytes().convert(text, None, None) == size
+
+
+# --- predict
+
+
+def test_predict(run: Run, model: Path, photos: Path) -> None:
+    red, blue = photos / "red" / "000.png", photos / "blue" / "002.png"
+    ran = run("predict", model, red, blue, "--top", 1)
+    assert (ran.code, ran.err) == (0, "")
+    assert [line.rpartition(" ")[0] for line in ran.out.splitlines()] == [f"{red}: red", f"{blue}: blue"]
+    ran = run("predict", model, photos, "--json")
+    answers = [json.loads(line) for line in ran.out.splitlines()]
+    assert len(answers) == 60
+    for answer in answers:
+        assert answer.keys() == {"path", "predictions"}
+        assert [prediction.keys() for prediction in answer["predictions"]] == [{"label", "score"}] * 3
+        assert answer["predictions"][0]["label"] == Path(answer["path"]).parent.name
+        assert sum(prediction["score"] for prediction in answer["predictions"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_predict_skips_what_it_may(run: Run, model: Path, photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos / "red", tmp_path / "red")
+    (tmp_path / "red" / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    ran = run("predict", model, tmp_path / "red")
+    assert ran.code == 2
+    assert "1 image cannot be read: " in ran.err
+    ran = run("predict", model, tmp_path / "red", "--max-bad", 1)
+    assert (ran.code, len(ran.out.splitlines())) == (0, 20)
+    assert ran.err.startswith(f"Warning: skipped {tmp_path}/red/cut.png: ")
+
+
+def test_predict_with_names_that_are_no_text(run: Run, model: Path, photos: Path, tmp_path: Path) -> None:
+    for name in (b"\xff.png", "ä\n.png".encode()):
+        shutil.copy(photos / "red" / "000.png", tmp_path.joinpath(name.decode("utf-8", "surrogateescape")))
+    ran = run("predict", model, tmp_path, "--json")
+    assert ran.code == 0
+    assert {json.loads(line)["predictions"][0]["label"] for line in ran.out.splitlines()} == {"red"}
+    assert json.loads(ran.out.splitlines()[0])["path"] == f"{tmp_path}/ä\n.png"
+    assert len(run("predict", model, tmp_path).out.splitlines()) == 2
+
+
+def test_predict_with_keras(run: Run, with_spec: Callable[[str], Path], photos: Path) -> None:
+    ran = run("predict", with_spec("rescaled"), photos / "green" / "001.png", "--top", 1)
+    assert (ran.code, ran.err) == (0, "")
+    assert ": green " in ran.out
+
+
+# --- inspect and doctor
+
+
+def test_inspect(run: Run, int8_tflite: Path) -> None:
+    ran = run("inspect", int8_tflite)
+    assert ran.code == 0
+    assert "input   12×12, RGB, uint8; crop none, resize bilinear, mean 0, std 1" in ran.out
+    assert "output  softmax, float32; scheme int8" in ran.out
+    assert "labels  3: red, green, blue" in ran.out
+    assert "golden  7 answers, 4 of images" in ran.out
+    assert "verdict none" in ran.out
+    for operator in ("CONV_2D", "DEPTHWISE_CONV_2D", "SOFTMAX"):
+        assert operator in ran.out
+    found = run("inspect", int8_tflite, "--json").json
+    assert found["spec"]["scheme"] == "int8"
+    assert found["anatomy"]["inputs"][0]["scale"] == 1.0
+    assert found["anatomy"]["macs"] > 10_000
+
+
+def test_inspect_without_a_spec(run: Run, tmp_path: Path) -> None:
+    ran = run("inspect", models.onnx(tmp_path / "bare.onnx"))
+    assert ran.code == 0
+    assert "It carries no edgekit spec. `edgekit import` gives it one." in ran.out
+
+
+def test_inspect_keras(run: Run, with_spec: Callable[[str], Path]) -> None:
+    ran = run("inspect", with_spec("gray"))
+    assert ran.code == 0
+    assert "gray, float32; crop none, resize bilinear, mean 0, std 255" in ran.out
+    assert "GlobalAveragePooling2D" in ran.out
+
+
+def test_inspect_other_files(run: Run, keras_files: Path) -> None:
+    ran = run("inspect", keras_files / "scaled.h5")
+    assert (ran.code, ran.out) == (2, "")
+    assert "edgekit import" in ran.err
+
+
+def test_doctor(run: Run) -> None:
+    ran = run("doctor")
+    assert ran.code == 0
+    assert "numpy" in ran.out
+    assert "GPU: " in ran.out
+    packages = {name: version for name, version, _ in run("doctor", "--json").json["packages"]}
+    assert packages["numpy"] == np.__version__
