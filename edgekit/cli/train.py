@@ -78,10 +78,10 @@ def train(
         common.warn(f"skipped {name}: {reason}")
     rows = [(label, "–" if recall is None else f"{recall:.1%}") for label, recall in made.recall.items()]
     common.print_table(("label", "recall"), [(label_of(label), recall) for label, recall in rows])
-    epochs = "1 epoch" if made.stopped_at == 1 else f"{made.stopped_at} epochs"
+    lasted = "1 epoch" if made.stopped_at == 1 else f"{made.stopped_at} epochs"
     click.echo(
         f"top-1 {made.top1:.1%} on {made.images['held out']} held-out images "
-        f"(trained on {made.images['training']}, {epochs}, {made.parameters:,} parameters)"
+        f"(trained on {made.images['training']}, {lasted}, {made.parameters:,} parameters)"
     )
     common.tell(f"wrote {output} and {curve}")
 
