@@ -56,14 +56,18 @@ def call(
         ChildLimit: the child exceeded `timeout` or `memory`.
     """
     read_end, write_end = os.pipe()
-    with tempfile.TemporaryFile() as log, os.fdopen(read_end, encoding="utf-8") as answers:
+    with (
+        tempfile.TemporaryDirectory(prefix="edgekit-") as scratch,  # TensorFlow leaves files there
+        tempfile.TemporaryFile() as log,
+        os.fdopen(read_end, encoding="utf-8") as answers,
+    ):
         process = subprocess.Popen(
             [sys.executable, "-m", "edgekit.core.child", str(write_end)],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
             pass_fds=[write_end, *pass_fds],
-            env=_environment(),
+            env={**_environment(), "TMPDIR": scratch},
         )
         os.close(write_end)
         timed_out = threading.Event()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,12 @@ def sleep(started: str) -> None:
     Path(f"{started}.part").write_text(str(os.getpid()))
     os.rename(f"{started}.part", started)
     time.sleep(600)
+
+
+def make_temporary_file() -> str:
+    descriptor, path = tempfile.mkstemp()
+    os.close(descriptor)
+    return path
 
 
 def read(descriptor: int) -> str:

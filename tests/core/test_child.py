@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -137,6 +138,14 @@ def test_a_child_that_needs_too_much_memory() -> None:
     with pytest.raises(ChildLimit, match=r"Testing needs more memory than it may use\."):
         call("allocate", memory=1 << 30, purpose="Testing", size=2 << 30)
     assert call("allocate", memory=1 << 30, size=1 << 20) == 1 << 20
+
+
+def test_temporary_files_of_the_child_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert Path(call("make_temporary_file")).parent.parent == tmp_path
+    with pytest.raises(ChildCrashed):
+        call("crash", number=int(signal.SIGKILL))
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_file_descriptor_can_be_handed_over() -> None:
