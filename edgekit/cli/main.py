@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sys
 import traceback
 
@@ -42,6 +43,7 @@ for command in (train, import_, convert, validate, predict, inspect, build, doct
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit; errors become one or two lines and an exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # temporary files are removed then, too
     sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
 
 

@@ -54,6 +54,8 @@ def check_target(target: Path) -> None:
     if not target.parent.is_dir():
         folder = printable(str(target.parent))
         raise OutputError(f"The folder {folder} does not exist.", "Make it first, or choose another -o.")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"Cannot write {name}: its folder takes no files of yours.", "Choose another -o.")
 
 
 def _remove_orphans(target: Path) -> None:

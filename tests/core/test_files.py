@@ -130,6 +130,22 @@ def test_a_folder_that_takes_no_files(folder: str) -> None:
         files.write_bytes(Path(folder, "x.tflite"), b"")
 
 
+def test_a_folder_of_somebody_else_is_met_before_the_work(tmp_path: Path) -> None:
+    """Root may write anywhere, and becomes nobody for this."""
+    code = (
+        "import os; from pathlib import Path; from edgekit.core import errors, files\n"
+        "if os.getuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "try: files.check_target(Path('x.tflite'))\n"
+        "except errors.OutputError as error: print(error.message)"
+    )
+    tmp_path.chmod(0o555)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, env=environment)
+    tmp_path.chmod(0o755)
+    assert result.stdout == "Cannot write x.tflite: its folder takes no files of yours.\n"
+
+
 def test_a_name_that_is_too_long(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="File name too long"):
         files.write_bytes(tmp_path / ("x" * 300), b"")
