@@ -1,0 +1,1 @@
+"""What edgekit costs and what it loses, measured beside the bare alternative. Run with `python -m benchmarks`."""

@@ -1,0 +1,86 @@
+"""The models and images that the benchmarks use, made when first asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgekit.convert.run import CALIBRATED, convert
+from edgekit.core import child
+from edgekit.importers.options import SpecOptions
+from edgekit.importers.run import import_model
+from edgekit.train.fit import train
+
+DIGITS = Path(__file__).resolve().parent.parent / "models" / "digits" / "digits.npz"
+MOBILENET_SIDE, MOBILENET_MEAN, MOBILENET_STD = 96, 127.5, 127.5
+CLASSES = 10
+
+
+def mobilenet(work: Path) -> Path:
+    """MobileNetV2 for 96 × 96 pixels and 10 classes with random weights, as a `.keras` file with its spec."""
+    model = work / "mobilenet.keras"
+    if not model.exists():
+        bare = work / "mobilenet.bare.keras"
+        child.call("benchmarks.models:save_mobilenet", purpose="Making MobileNetV2", path=str(bare))
+        import_model(bare, model, SpecOptions(
+            labels=",".join(map(str, range(CLASSES))), resize="bilinear-aa", crop="center",
+            mean=str(MOBILENET_MEAN), std=str(MOBILENET_STD),
+        ))
+    return model
+
+
+def save_mobilenet(path: str) -> None:
+    """In a child process: make it and save it.
+
+    Batch normalisation takes its statistics from a few images, as training would leave them. With its first ones,
+    0 and 1, or with random ones, the signal dies on its way: the model answers the same whatever it sees.
+    """
+    import keras
+
+    keras.utils.set_random_seed(1)
+    shape = (MOBILENET_SIDE, MOBILENET_SIDE, 3)
+    model = keras.applications.MobileNetV2(weights=None, input_shape=shape, classes=CLASSES)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    images = np.stack([photo(number, MOBILENET_SIDE) for number in range(32)])
+    model((images.astype(np.float32) - MOBILENET_MEAN) / MOBILENET_STD, training=True)
+    model.save(path)
+
+
+def digits(work: Path) -> Path:
+    """The CNN that edgekit trains, on digits, for a few epochs: enough to measure its speed."""
+    model = work / "digits.keras"
+    if not model.exists():
+        train(DIGITS, model, epochs=3)
+    return model
+
+
+def converted(model: Path, scheme: str, ending: str, images: Path) -> Path:
+    """A `.keras` model as a `.tflite` or `.onnx` file; calibrated on `images` where that is needed.
+
+    Quantized files are made of the float file, which spares a start of TensorFlow for each.
+    """
+    target = model.with_suffix(f".{scheme}.{ending}")
+    if not target.exists():
+        source = model if scheme == "none" else converted(model, "none", ending, images)
+        convert(source, target, quantize=scheme, calibrate=images if scheme in CALIBRATED else None)
+    return target
+
+
+def photo(number: int, side: int) -> NDArray[np.uint8]:
+    """A smooth random image, uint8 [side, side, 3]: noise compresses and decodes unlike any photo."""
+    coarse = np.random.default_rng(number).integers(0, 256, (12, 12, 3), np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC))
+
+
+def photos(work: Path, count: int) -> Path:
+    """An `.npz` file of `count` photos of MobileNet's size, in 10 classes."""
+    path = work / f"photos{count}.npz"
+    if not path.exists():
+        images = np.stack([photo(number, MOBILENET_SIDE) for number in range(count)])
+        np.savez(path, x=images, y=np.arange(count) % CLASSES)
+    return path
