@@ -156,12 +156,12 @@ def trained(needs: Needs, photos: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 def nchw_logits(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What the model of `write_nchw_onnx` answers to normalised images, float32 [N, 3, SIDE, SIDE] -> [N, 3]."""
+    """What the model of `write_nchw_onnx` answers to normalised images, float32 [N, 3, H, W] -> [N, 3]."""
     maps = np.maximum(np.einsum("nchw,oc->nohw", values, _NCHW_KERNEL) + 1.5, 0)
     return np.asarray(maps.mean((2, 3)) @ _NCHW_DENSE.T, np.float32)
 
 
-def write_nchw_onnx(path: Path) -> Path:
+def write_nchw_onnx(path: Path, height: int = SIDE, width: int = SIDE) -> Path:
     """A model as PyTorch exports them: NCHW, nodes without names, no normalisation inside, logits out, fixed batch."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -175,7 +175,7 @@ def write_nchw_onnx(path: Path) -> Path:
             helper.make_node("Gemm", ["flat", "dense"], ["logits"], transB=1),
         ],
         "torch_model",
-        [helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, [1, 3, SIDE, SIDE])],
+        [helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, [1, 3, height, width])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 3])],
         [
             numpy_helper.from_array(_NCHW_KERNEL[:, :, None, None], "kernel"),

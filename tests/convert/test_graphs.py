@@ -188,7 +188,8 @@ def test_old_onnx_files_list_their_weights_among_the_inputs(tmp_path: Path) -> N
     assert np.abs(open_interpreter(target).run(PIXELS) - EXPECTED).max() < 1e-6
 
 
-def test_half_precision_with_float_input_is_not_mistaken_for_a_byte_input(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_half_precision_is_not_mistaken_for_a_byte_input(tmp_path: Path, dtype: str) -> None:
     def cast_to_half(model: Any) -> None:
         from onnx import TensorProto, helper
 
@@ -196,10 +197,10 @@ def test_half_precision_with_float_input_is_not_mistaken_for_a_byte_input(tmp_pa
         model.graph.node.insert(1, helper.make_node("Cast", ["pixels"], ["wide"], to=TensorProto.FLOAT))
         model.graph.node[2].input[0] = "wide"
 
-    source = models.onnx(tmp_path / "source.onnx", damage=cast_to_half)
+    source = models.onnx(tmp_path / "source.onnx", dtype=dtype, damage=cast_to_half)
     target = edited(source, lambda graph: graph.strip_byte_input())
     assert len(OnnxGraph(target)._graph.node) == 5
-    assert np.abs(open_interpreter(target).run(PIXELS.astype(np.float32)) - EXPECTED).max() < 1e-6
+    assert np.abs(open_interpreter(target).run(PIXELS.astype(dtype)) - EXPECTED).max() < 1e-6
 
 
 def test_quantized_models_are_refused(tmp_path: Path, int8_tflite: Path) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgekit.convert.run import SCHEMES, convert
 from edgekit.core import embed
-from edgekit.core.errors import ConversionError, DataError, EdgekitError, ImportRefused, SpecError
+from edgekit.core.errors import ConversionError, DataError, EdgekitError, ImportRefused, OutputError, SpecError
 from edgekit.runtime import modelfile
 from edgekit.runtime.classify import Classifier
 from edgekit.runtime.spec import InputSpec, ModelSpec, OutputSpec, PixelStatistics, Provenance, Quantization
@@ -219,6 +219,13 @@ def test_an_operator_that_the_format_does_not_have(with_spec: Callable[[str], Pa
         convert(with_spec("unsupported"), tmp_path / "made.tflite")
     assert raised.value.message == "The layer 'erfinv' needs the operator Erfinv, which TFLite does not have."
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_that_cannot_be_written_is_told_before_the_work(
+    with_spec: Callable[[str], Path], tmp_path: Path
+) -> None:
+    with pytest.raises(OutputError, match="nowhere does not exist"):
+        convert(with_spec("unsupported"), tmp_path / "nowhere" / "made.tflite")
 
 
 def test_keras_weights_of_nan(with_spec: Callable[[str], Path], tmp_path: Path) -> None:

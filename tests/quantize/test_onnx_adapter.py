@@ -107,11 +107,12 @@ def test_nodes_without_names_are_quantized_too(tmp_path: Path) -> None:
     assert softmax.output[0] == "scores"
 
 
-def test_channels_first(tmp_path: Path, samples: Path) -> None:
-    source = write_nchw_onnx(tmp_path / "source.onnx")
-    target = tmp_path / "q.onnx"
+def test_channels_first(tmp_path: Path) -> None:
+    source = write_nchw_onnx(tmp_path / "source.onnx", 10, 14)
+    target, samples = tmp_path / "q.onnx", tmp_path / "samples.npy"
+    np.save(samples, images(40, 5, 10, 14)[0])
     onnx_adapter.quantize(str(source), str(target), "int8", str(samples), "NCHW")
-    unseen = images(12, 6)[0].transpose(0, 3, 1, 2).astype(np.float32)
+    unseen = images(12, 6, 10, 14)[0].transpose(0, 3, 1, 2).astype(np.float32)
     expected = open_interpreter(source).run(unseen)
     difference = np.abs(open_interpreter(target).run(unseen) - expected).max()
     assert 0 < difference < 0.02 * np.abs(expected).max()

@@ -139,7 +139,7 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_work(photos: Path
     with pytest.raises(EdgekitError, match=r"Cannot train into model\.h5"):
         train(photos, tmp_path / "model.h5")
     with pytest.raises(OutputError, match="nowhere does not exist"):
-        train(photos, tmp_path / "nowhere" / "model.keras")
+        train(tmp_path / "no data", tmp_path / "nowhere" / "model.keras")
     (tmp_path / "model.keras").mkdir()
     with pytest.raises(OutputError, match="is a folder"):
         train(photos, tmp_path / "model.keras")
