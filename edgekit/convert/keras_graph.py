@@ -30,9 +30,9 @@ def to_tflite(source: str, target: str, probes: str, answers: str, allow_lambda:
     Raises:
         ConversionError: an operator has no TFLite built-in; the message names the Keras layers.
     """
-    import tensorflow as tf
-
     model = keras_model.load(Path(source), allow_lambda=allow_lambda)
+    import tensorflow as tf  # only now: what the checks refuse need not wait for it
+
     names = _rename(model)
     frozen = _freeze(model, (1, *_answer(model, probes, answers)))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
