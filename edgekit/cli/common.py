@@ -29,12 +29,12 @@ max_bad_option = click.option(
     metavar="N",
     help="Skip up to N unreadable images.",
 )
+weights_option = click.option("--weights", type=MODEL, metavar="FILE", help="The weights of an architecture in JSON.")
 lambda_option = click.option(
     "--allow-lambda", is_flag=True, help="Load Lambda layers. They run code from the file: only for files you trust."
 )
 
 KERNELS = ("bilinear-aa", "bicubic-aa", "bilinear", "nearest")
-CROPS = ("none", "center", "pad")
 
 
 def spec_options(function: Function) -> Function:
@@ -108,6 +108,12 @@ def tell(message: str) -> None:
 def say(message: str) -> None:
     """One line of progress on stderr."""
     click.echo(shown(message), err=True)
+
+
+def say_derived(derived: Sequence[str]) -> None:
+    """What an import found out or assumed, on stderr."""
+    if derived:
+        say(f"You did not say, so: {'; '.join(derived)}.")
 
 
 def warn(message: str) -> None:

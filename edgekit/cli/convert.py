@@ -36,6 +36,7 @@ from edgekit.cli import common
     show_default=True,
     help="Type of the input: uint8 and float32 take pixels 0..255 and give float32 scores; int8 gives int8.",
 )
+@common.weights_option
 @common.spec_options
 @common.seed_option
 @common.max_bad_option
@@ -48,6 +49,7 @@ def convert(
     calibrate: Path | None,
     samples: int,
     io: str,
+    weights: Path | None,
     seed: int,
     max_bad: int,
     allow_lambda: bool,
@@ -69,10 +71,11 @@ def convert(
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
         source = model
         output = output or default_output(model)
-        if (options.given or needs_import(model)) and output.resolve() != model.resolve():
+        if (options.given or weights or needs_import(model)) and output.resolve() != model.resolve():
             common.say(f"Importing {printable(str(model))} …")
             source = Path(folder) / f"{model.stem}{ending(model)}"
-            import_model(model, source, options, allow_lambda=allow_lambda)
+            imported = import_model(model, source, options, weights=weights, allow_lambda=allow_lambda)
+            common.say_derived(imported.derived)
         common.say(f"Converting {printable(str(model))} …")
         made = run(
             source,

@@ -19,7 +19,7 @@ from edgekit.cli import common
     required=True,
     help="The file to write: .keras, or .tflite or .onnx if SOURCE is that.",
 )
-@click.option("--weights", type=common.MODEL, metavar="FILE", help="The weights of an architecture in JSON.")
+@common.weights_option
 @common.spec_options
 @common.lambda_option
 @common.json_option
@@ -40,8 +40,7 @@ def import_(
     if as_json:
         common.print_json({"path": made.path, "spec": made.spec, "derived": made.derived})
         return
-    if made.derived:
-        common.say(f"Not told: {'; '.join(made.derived)}.")
+    common.say_derived(made.derived)
     image = made.spec.input
     common.tell(
         f"wrote {made.path}: {image.width}×{image.height}×{image.channels} {image.dtype} in, "

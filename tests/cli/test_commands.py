@@ -138,6 +138,21 @@ def test_convert_a_saved_model_directly(run: Run, keras_files: Path, tmp_path: P
     assert Classifier(tmp_path / "net.tflite").classify(images(3)[0][2]).predictions[0].label == "blue"
 
 
+@pytest.mark.slow
+def test_convert_an_architecture_with_its_weights(run: Run, keras_files: Path, tmp_path: Path) -> None:
+    weights = ["--weights", keras_files / "architecture.weights.h5"]
+    ran = run("convert", keras_files / "architecture.json", *weights, *FED, "-o", tmp_path / "m.tflite")
+    assert ran.code == 0, ran.err
+    assert "You did not say, so: its input takes pixels as they are; its output is softmax; " in ran.err
+    assert Classifier(tmp_path / "m.tflite").classify(images(3)[0][1]).predictions[0].label == "green"
+
+
+def test_weights_belong_to_an_architecture(run: Run, model: Path, tmp_path: Path) -> None:
+    ran = run("convert", model, "--weights", model, "-o", tmp_path / "m.tflite")
+    assert ran.code == 2
+    assert "--weights belongs to an architecture in JSON" in ran.err
+
+
 def test_convert_warns_on_stderr(run: Run, wrong: Path, many: Path, tmp_path: Path) -> None:
     ran = run("convert", wrong, "-o", tmp_path / "m.tflite", "--calibrate", many)
     assert ran.code == 0
