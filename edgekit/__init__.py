@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgekit.convert.run import convert
+    from edgekit.importers.keras_interpreter import open_classifier as load
     from edgekit.importers.run import import_model
-    from edgekit.runtime.classify import Classifier as load
     from edgekit.train.fit import train
     from edgekit.validate.run import validate
 
@@ -23,7 +23,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "convert": ("edgekit.convert.run", "convert"),
     "import_model": ("edgekit.importers.run", "import_model"),
-    "load": ("edgekit.runtime.classify", "Classifier"),
+    "load": ("edgekit.importers.keras_interpreter", "open_classifier"),
     "train": ("edgekit.train.fit", "train"),
     "validate": ("edgekit.validate.run", "validate"),
 }

@@ -91,6 +91,8 @@ def convert(
     if as_json:
         common.print_json(made)
         return
+    for name, reason in made.skipped:
+        common.warn(f"skipped {name}: {reason}")
     for warning in made.warnings:
         common.warn(warning)
     compared = (

@@ -44,9 +44,11 @@ class OnnxGraph:
         self._onnx.save(self._model, str(path))
 
     def require_float(self, name: str) -> None:
-        """Raise ImportRefused unless the model takes float32 and has no quantized part."""
+        """Raise ImportRefused unless the model takes float32 and has no part that is quantized or of half precision."""
+        types = self._onnx.TensorProto
         quantized = {node.op_type for node in self._graph.node} & _QUANTIZED
-        if self._input.type.tensor_type.elem_type != self._onnx.TensorProto.FLOAT or quantized:
+        half = any(constant.data_type in (types.FLOAT16, types.BFLOAT16) for constant in self._graph.initializer)
+        if self._input.type.tensor_type.elem_type != types.FLOAT or quantized or half:
             raise ImportRefused(
                 f"{name} is quantized already, and quantization cannot be undone.",
                 "Convert the float model that it was made from.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from edgekit.convert import check
 from edgekit.convert.onnx_graph import OnnxGraph
 from edgekit.convert.tflite_graph import TFLiteGraph
 from edgekit.core import child, embed, files, golden, probe, versions
-from edgekit.core.errors import DataError, EdgekitError, ImportRefused, SpecError
+from edgekit.core.errors import ConversionError, DataError, EdgekitError, ImportRefused, ModelFileError, SpecError
 from edgekit.data.dataset import open_dataset
 from edgekit.data.labels import align
 from edgekit.data.stream import BadImages, readable
@@ -49,7 +50,11 @@ _TOOLS = {
 
 @dataclass(frozen=True)
 class Converted:
-    """What `convert` wrote. `agreement` with the float source is over the calibration images, None without."""
+    """What `convert` wrote.
+
+    `agreement` with the float source is over the calibration images, None without; `skipped` are those that could not
+    be read, with the reason.
+    """
 
     path: Path
     scheme: str
@@ -57,6 +62,7 @@ class Converted:
     agreement: float | None
     max_difference: float | None
     warnings: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...]
 
 
 def convert(
@@ -92,9 +98,8 @@ def convert(
     target = _target(source, output, quantize, io, calibrate is not None)
     spec = _source_spec(source)
     probe.vet(source)
-    chosen = None
+    chosen, bad = None, BadImages(max_bad)
     if calibrate is not None:
-        bad = BadImages(max_bad)
         chosen = calibration.choose(readable(open_dataset(Path(calibrate)), bad), spec, samples, seed, bad)
 
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
@@ -102,16 +107,17 @@ def convert(
         pixels = _probe_pixels(spec, chosen)
         core = _float_core(source, spec, target, pixels, work, allow_lambda)
         quantized = _quantize(core, spec, target, quantize, io, chosen, work)
-        made = _made_spec(spec, source, quantized, quantize, io, chosen)
-        bare = work / f"bare.{target}"
-        embed.write_spec(quantized, made, bare)
-        classifier = Classifier(bare)
         seen = chosen.pixels if chosen is not None else pixels
         outputs = check.run_float(open_interpreter(core), seen, spec.input.layout)
         check.require_alive(outputs, printable(source.name))
         reference = to_scores(outputs, spec.output, len(spec.labels))
-        tensors = np.stack([preprocess.to_tensor(image, made) for image in seen])
-        comparison = check.compare(reference, classifier.scores(tensors), quantize)
+        with _running(f"Converting {printable(source.name)} with --quantize {quantize}"):
+            made = _made_spec(spec, source, quantized, quantize, io, chosen)
+            bare = work / f"bare.{target}"
+            embed.write_spec(quantized, made, bare)
+            classifier = Classifier(bare)
+            tensors = np.stack([preprocess.to_tensor(image, made) for image in seen])
+            comparison = check.compare(reference, classifier.scores(tensors), quantize)
         made = dataclasses.replace(made, golden=golden.make(classifier, _golden_candidates(chosen, spec)))
         finished = work / f"finished.{target}"
         embed.write_spec(bare, made, finished)
@@ -124,7 +130,17 @@ def convert(
         comparison.agreement if chosen is not None else None,
         comparison.max_difference,
         tuple(_warnings(comparison, reference, chosen, spec)),
+        tuple(bad.skipped),
     )
+
+
+@contextmanager
+def _running(what: str) -> Iterator[None]:
+    """A made file that its interpreter refuses is a failed conversion, not a bad input."""
+    try:
+        yield
+    except ModelFileError as error:
+        raise ConversionError(f"{what} gave a file that does not run. Nothing was written.", error.message) from error
 
 
 def default_output(source: Path) -> Path:
@@ -193,10 +209,10 @@ def _float_core(
     """The source as a float32 file that takes pixels 0..255 and normalises them itself."""
     core = work / f"core.{target}"
     kind = modelfile.sniff(source)
-    reference: NDArray[np.float32] | None = None
+    tensors = np.stack([preprocess.to_tensor(image, spec) for image in pixels])
     if kind == "keras":
         probes, answers = work / "probes.npy", work / "answers.npy"
-        np.save(probes, np.stack([preprocess.to_tensor(image, spec) for image in pixels]))
+        np.save(probes, tensors)
         child.call(
             f"edgekit.convert.keras_graph:to_{target}",
             timeout=CONVERSION_TIMEOUT,
@@ -207,8 +223,9 @@ def _float_core(
             answers=str(answers),
             allow_lambda=allow_lambda,
         )
-        reference = np.load(answers)
+        reference: NDArray[np.float32] = np.load(answers)
     elif kind == target:
+        reference = open_interpreter(source).run(tensors)
         with modelfile.mapped(source) as view:
             start, end = modelfile.tflite_body(view) if kind == "tflite" else (0, len(view))
             core.write_bytes(view[start:end])
@@ -223,9 +240,8 @@ def _float_core(
     if any(spec.preprocess.mean) or any(value != 1 for value in spec.preprocess.std):
         graph.prepend_normalisation(spec.preprocess.mean, spec.preprocess.std, spec.input.layout)
     graph.save(core)
-    if reference is not None:
-        made = check.run_float(open_interpreter(core), pixels, spec.input.layout)
-        check.require_equal(reference, made, printable(source.name))
+    made = check.run_float(open_interpreter(core), pixels, spec.input.layout)
+    check.require_equal(reference, made, printable(source.name))
     return core
 
 

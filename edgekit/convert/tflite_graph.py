@@ -34,6 +34,8 @@ class TFLiteGraph:
             self._model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
         except (struct.error, IndexError, ValueError, TypeError, AttributeError) as error:
             raise ModelFileError("The .tflite file is damaged: its tables point outside of it.") from error
+        for code in self._model.operatorCodes or []:  # files from before schema version 3a have the old field only
+            code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
         if len(self._model.subgraphs or []) != 1:
             raise ModelFileError("The .tflite file has several subgraphs, which edgekit does not edit.")
         self._graph = self._model.subgraphs[0]
@@ -47,13 +49,16 @@ class TFLiteGraph:
         path.write_bytes(builder.Output())
 
     def require_float(self, name: str) -> None:
-        """Raise ImportRefused unless the model takes float32 and has no quantized tensor."""
+        """Raise ImportRefused unless the model takes float32 and has no tensor that is quantized or of half precision."""
         types = self._schema.TensorType
         if self._graph.tensors[self._graph.inputs[0]].type != types.FLOAT32 or any(
-            tensor.type in (types.INT8, types.UINT8, types.INT4)
-            and tensor.quantization is not None
-            and tensor.quantization.scale is not None
-            and len(tensor.quantization.scale)
+            tensor.type == types.FLOAT16
+            or (
+                tensor.type in (types.INT8, types.UINT8, types.INT4)
+                and tensor.quantization is not None
+                and tensor.quantization.scale is not None
+                and len(tensor.quantization.scale)
+            )
             for tensor in self._graph.tensors
         ):
             raise ImportRefused(

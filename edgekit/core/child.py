@@ -62,7 +62,7 @@ def call(
         os.fdopen(read_end, encoding="utf-8") as answers,
     ):
         process = subprocess.Popen(
-            [sys.executable, "-m", "edgekit.core.child", str(write_end)],
+            [sys.executable, "-P", "-m", "edgekit.core.child", str(write_end)],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

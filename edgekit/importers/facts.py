@@ -195,12 +195,13 @@ def _tflite_activation(content: bytes) -> str | None:
         makers = {int(tensor): operator for operator in graph.operators for tensor in operator.outputs}
         operator = makers.get(int(graph.outputs[0]))
         through = (codes.DEQUANTIZE, codes.QUANTIZE, codes.RESHAPE, codes.SQUEEZE)
+        for code in model.operatorCodes:  # files from before schema version 3a have the old field only
+            code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
         while operator is not None and model.operatorCodes[operator.opcodeIndex].builtinCode in through:
             operator = makers.get(int(operator.inputs[0]))
         if operator is None:
             return None
-        code = model.operatorCodes[operator.opcodeIndex]
-        kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+        kind = model.operatorCodes[operator.opcodeIndex].builtinCode
     except (struct.error, IndexError, ValueError, TypeError, AttributeError) as error:
         raise ModelFileError("The .tflite file is damaged: its tables point outside of it.") from error
     return {

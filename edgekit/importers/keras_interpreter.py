@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
+from concurrent.futures import Future
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,14 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.core import child, probe
-from edgekit.core.errors import ConversionError
+from edgekit.core.errors import ChildLimit, ConversionError
 from edgekit.runtime import modelfile
 from edgekit.runtime.classify import Classifier
 from edgekit.runtime.interpreters import TensorInfo
 from edgekit.runtime.spec import printable
 
+LOADING_TIMEOUT = 600.0  # seconds; HDF5 loops for ever on some damaged files
+CLOSING_TIMEOUT = 10.0
 
-def open_classifier(path: Path, *, threads: int = 1, allow_lambda: bool = False) -> Classifier:
+
+def open_classifier(path: str | Path, *, threads: int = 1, allow_lambda: bool = False) -> Classifier:
     """Open any model that carries a spec: a `.keras` file in a child process, other files in this one.
 
     A `.tflite` or `.onnx` file that this machine has not seen before is tried in a child process first.
@@ -29,6 +34,7 @@ def open_classifier(path: Path, *, threads: int = 1, allow_lambda: bool = False)
     Raises:
         EdgekitError: the file is damaged, unsafe, or carries no spec.
     """
+    path = Path(path)
     if modelfile.sniff(path) == "keras":
         if modelfile.read_spec(path) is None:
             return Classifier(path, interpreter=None)  # raises, and says what to do
@@ -51,19 +57,33 @@ class KerasInterpreter:
         ours, theirs = socket.socketpair()
         self._lock = threading.Lock()
         self._name = printable(path.name)
-        self._executor = ThreadPoolExecutor(1, "edgekit-keras")
-        self._child: Future[Any] = self._executor.submit(
-            child.call,
-            "edgekit.importers.keras_interpreter:serve",
-            purpose=f"Running {self._name}",
-            pass_fds=[theirs.fileno()],
-            path=str(path),
-            channel=theirs.fileno(),
-            allow_lambda=allow_lambda,
-        )
-        self._child.add_done_callback(lambda _: theirs.close())
+        self._child: Future[None] = Future()
+
+        def run_child() -> None:
+            try:
+                child.call(
+                    "edgekit.importers.keras_interpreter:serve",
+                    purpose=f"Running {self._name}",
+                    pass_fds=[theirs.fileno()],
+                    path=str(path),
+                    channel=theirs.fileno(),
+                    allow_lambda=allow_lambda,
+                )
+                self._child.set_result(None)
+            except BaseException as error:
+                self._child.set_exception(error)
+            finally:
+                theirs.close()
+
+        # A daemon: a classifier that nobody closes must not keep the process from ending; the child ends with it.
+        self._thread = threading.Thread(target=run_child, name="edgekit-keras", daemon=True)
+        self._thread.start()
         self._connection = Connection(ours.detach())
-        shapes = self._receive()
+        try:
+            shapes = self._receive(LOADING_TIMEOUT)
+        except BaseException:
+            self.close()
+            raise
         self.input = TensorInfo("image", (None, *shapes[0]), "float32", None)
         self.output = TensorInfo("scores", (None, *shapes[1]), "float32", None)
 
@@ -78,17 +98,20 @@ class KerasInterpreter:
     def close(self) -> None:
         """End the child process."""
         self._connection.close()
-        self._executor.shutdown()
+        self._thread.join(CLOSING_TIMEOUT)
 
-    def _receive(self) -> Any:
+    def _receive(self, timeout: float = math.inf) -> Any:
+        deadline = time.monotonic() + timeout
         while not self._connection.poll(0.2):
             if self._child.done():
                 self._child.result()
                 raise ConversionError(f"Running {self._name} ended without an answer.")
+            if time.monotonic() > deadline:
+                raise ChildLimit(f"Loading {self._name} took longer than {timeout:g} s and was given up.")
         try:
             return self._connection.recv()
         except EOFError:
-            self._child.result()
+            self._child.result(CLOSING_TIMEOUT)
             raise ConversionError(f"Running {self._name} ended without an answer.") from None
 
 

@@ -1,7 +1,7 @@
 """litert-quantizer, behind one function that runs in a child process.
 
 Uses parts of litert-quantizer that it does not promise to keep: the calibrator's statistics ("QSVs") and the recipe
-manager. The version is pinned exactly; `tests/quantize/test_litert_adapter.py` is the contract that fails first.
+manager. Its minor version is pinned; `tests/quantize/test_litert_adapter.py` is the contract that fails first.
 
 Where edgekit departs from the library's defaults (measured on EfficientNet-Lite0 and 900 photos):
 - ranges are the minimum and maximum over the representative dataset; the default moving average lost 1.5 points;

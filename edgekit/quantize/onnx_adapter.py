@@ -15,6 +15,7 @@ import numpy as np
 from edgekit.core.errors import ConversionError, MissingExtraError
 
 LINEAR = ("MatMul", "Gemm")
+PER_CHANNEL_OPSET = 13
 
 
 def quantize(source: str, target: str, scheme: str, samples: str | None, layout: str) -> None:
@@ -43,7 +44,8 @@ def quantize(source: str, target: str, scheme: str, samples: str | None, layout:
         return
     prepared = str(Path(target).with_suffix(".prepared.onnx"))
     quant_pre_process(source, prepared, skip_symbolic_shape=True)
-    model = onnx.load(prepared)
+    model = _with_opset(onnx.load(prepared))
+    onnx.save(model, prepared)
     if scheme == "dynamic":
         _require_linear(model)
         quantization.quantize_dynamic(
@@ -64,6 +66,15 @@ def quantize(source: str, target: str, scheme: str, samples: str | None, layout:
         weight_type=quantization.QuantType.QInt8,
         nodes_to_exclude=[node.name for node in model.graph.node if node.op_type == "Softmax"],
     )
+
+
+def _with_opset(model: Any) -> Any:
+    """The model in an opset that has per-channel DequantizeLinear."""
+    import onnx
+
+    if any(part.domain in ("", "ai.onnx") and part.version < PER_CHANNEL_OPSET for part in model.opset_import):
+        return onnx.version_converter.convert_version(model, PER_CHANNEL_OPSET)
+    return model
 
 
 def _require_linear(model: Any) -> None:

@@ -70,7 +70,7 @@ def build(
 
     model = output / f"{recipe.name}.keras"
     inputs: list[Any] = [data_sha256, asdict(recipe.train)]
-    if state.current(model, inputs):
+    if state.current(model, inputs, "top1"):
         kept.append(model)
     else:
         say(f"Training {model.name}")
@@ -131,8 +131,10 @@ class _State:
                 f"{printable(str(path))} is damaged: {error}.", "Remove it to build everything anew."
             ) from error
 
-    def current(self, target: Path, inputs: list[Any]) -> bool:
+    def current(self, target: Path, inputs: list[Any], *figures: str) -> bool:
         entry = self._known.get(target.name, {})
+        if not all(isinstance(entry.get(name), float) for name in figures):
+            return False
         return target.exists() and entry.get("inputs") == _digest(inputs) and entry.get("model") == _content(target)
 
     def note(self, target: Path, inputs: list[Any], **figures: float) -> None:
@@ -151,7 +153,7 @@ def _outcome(target: Path, reference_sha256: str, data_sha256: str, gate: Gate) 
         modelfile.digest(target),
         reference_sha256,
         data_sha256,
-        gate.limits(),
+        gate.limits(labelled=True),
     ):
         return None
     return verdict.outcome

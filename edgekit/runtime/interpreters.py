@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -131,7 +131,7 @@ class OnnxInterpreter:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what fails is told by an exception
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions have no common base
@@ -144,9 +144,13 @@ class OnnxInterpreter:
 
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         """See Interpreter. A graph with a fixed batch is run image by image."""
+        if self.batched and len(batch) > 1:
+            with suppress(Exception):  # as above; below it is tried one by one
+                answer = self._invoke(batch)
+                if len(answer) == len(batch):
+                    return answer
+            self.batched = False
         try:
-            if self.batched or len(batch) == 1:
-                return self._invoke(batch)
             return np.concatenate([self._invoke(batch[index : index + 1]) for index in range(len(batch))])
         except Exception as error:  # as above
             raise ModelFileError(f"{printable(self._path.name)} fails when run: {_first_line(error)}") from error

@@ -131,7 +131,7 @@ def train(
     truth = np.array(parts[2]["labels"])
     if held_out is not None:
         truth = np.array(align(require_labels(held_out), labels, str(held_out.source), output.name))[truth]
-    right = np.array(made["scores"]).argmax(1) == truth
+    right = np.array(made["predicted"]) == truth
     recall = {
         label: float(right[truth == index].mean()) if (truth == index).any() else None
         for index, label in enumerate(labels)

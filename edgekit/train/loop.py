@@ -15,6 +15,7 @@ from edgekit.train.pixels import PixelFile, augment
 
 PATIENCE = 20
 LEARNING_RATE = 3e-3
+WEIGHT_DECAY = 0.02  # decoupled: Loshchilov and Hutter 2019, arXiv:1711.05101
 PREDICTED_AT_ONCE = 256
 
 
@@ -26,7 +27,7 @@ def run(
     Each part is {"pixels": file, "labels": class indices}. Progress is reported after every epoch.
 
     Returns:
-        {"history", "stopped_at", "parameters", "scores": float [held out, classes]}
+        {"history", "stopped_at", "parameters", "predicted": class indices [held out]}
 
     Raises:
         ConversionError: the loss is not finite.
@@ -42,9 +43,9 @@ def run(
     files = [PixelFile(Path(part["pixels"]), (height, width, channels)) for part in parts]
     labels = [np.array(part["labels"], np.int64) for part in parts]
     model = backbones.cnn(height, width, channels, classes)
-    steps = max(1, len(labels[0]) // batch_size)
+    steps = -(-len(labels[0]) // batch_size)
     rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps * epochs)
-    model.compile(optimizer=keras.optimizers.Adam(rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(optimizer=keras.optimizers.AdamW(rate, WEIGHT_DECAY), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     stop = keras.callbacks.EarlyStopping(monitor="val_loss", patience=PATIENCE, restore_best_weights=True)
 
     class Report(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is untyped
@@ -67,13 +68,12 @@ def run(
         {name: float(values[epoch]) for name, values in trained.history.items()}
         for epoch in range(len(trained.history["loss"]))
     ]
-    scores = _predict(model, files[2])
     keras.Model(model.inputs, model.outputs, name=model.name).save(output)  # without the optimizer's state
     return {
         "history": history,
         "stopped_at": len(history),
         "parameters": int(model.count_params()),
-        "scores": scores.tolist(),
+        "predicted": _predict(model, files[2]),
     }
 
 
@@ -114,14 +114,10 @@ def _batches(pixels: PixelFile, labels: NDArray[np.int64], size: int, seed: int 
     return Batches()
 
 
-def _predict(model: Any, pixels: PixelFile) -> NDArray[np.float32]:
-    outputs = [
-        np.asarray(
-            model(
-                pixels.read(range(start, min(start + PREDICTED_AT_ONCE, len(pixels)))).astype(np.float32),
-                training=False,
-            )
-        )
-        for start in range(0, len(pixels), PREDICTED_AT_ONCE)
-    ]
-    return np.concatenate(outputs)
+def _predict(model: Any, pixels: PixelFile) -> list[int]:
+    """The class that the model gives to each image."""
+    classes: list[int] = []
+    for start in range(0, len(pixels), PREDICTED_AT_ONCE):
+        images = pixels.read(range(start, min(start + PREDICTED_AT_ONCE, len(pixels))))
+        classes += np.asarray(model(images.astype(np.float32), training=False)).argmax(1).tolist()
+    return classes

@@ -43,14 +43,14 @@ class PixelFile:
 
     def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:
         self._path, self._shape, self._size = path, shape, math.prod(shape)
-        self._file = os.open(path, os.O_RDONLY)
 
     def __len__(self) -> int:
         return self._path.stat().st_size // self._size
 
     def read(self, indices: Sequence[int]) -> Pixels:
         """The images of these indices, uint8 [N, height, width, channels]."""
-        content = b"".join(os.pread(self._file, self._size, int(index) * self._size) for index in indices)
+        with self._path.open("rb") as stream:
+            content = b"".join(os.pread(stream.fileno(), self._size, int(index) * self._size) for index in indices)
         return np.frombuffer(content, np.uint8).reshape(len(indices), *self._shape)
 
 

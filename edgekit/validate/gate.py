@@ -51,9 +51,13 @@ class Gate:
                                    f"It must lie between {lowest} and {highest}." if highest < math.inf
                                    else "It must be a number above 0.")
 
-    def limits(self) -> dict[str, float]:
-        """The limits that apply, by name, as a verdict keeps them."""
-        return {name: float(value) for name, value in vars(self).items() if value is not None}
+    def limits(self, labelled: bool) -> dict[str, float]:
+        """The limits that apply to data with labels or without, by name, as a verdict keeps them."""
+        limits = {name: float(value) for name, value in vars(self).items() if value is not None}
+        if not labelled:
+            del limits["max_drop"]
+            limits.setdefault("min_agreement", UNLABELLED_MIN_AGREEMENT)
+        return limits
 
 
 @dataclass(frozen=True)
@@ -78,13 +82,11 @@ def judge(parity: Parity, gate: Gate, latency_ms: float | None, size_bytes: int)
         size_bytes: the size of its file.
     """
     checks: list[_Check] = []
+    limits = gate.limits(labelled=parity.lost is not None)
     if parity.lost is not None and parity.gained is not None:
         checks.append(_check_drop(parity.images, parity.lost, parity.gained, gate.max_drop))
-        min_agreement = gate.min_agreement
-    else:
-        min_agreement = UNLABELLED_MIN_AGREEMENT if gate.min_agreement is None else gate.min_agreement
-    if min_agreement is not None:
-        checks.append(_check_agreement(parity.images, parity.agreement, min_agreement))
+    if "min_agreement" in limits:
+        checks.append(_check_agreement(parity.images, parity.agreement, limits["min_agreement"]))
     if gate.max_latency_ms is not None:
         checks.append(_check_limit("latency", latency_ms, gate.max_latency_ms, "{:.4g} ms"))
     if gate.max_size_bytes is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from edgekit.core.errors import DataError, ImageError
@@ -57,13 +58,14 @@ def predict(
         return rank(classifier.scores(classifier.prepare(image)[None])[0], spec, top)
 
     try:
-        for path, result in zip(paths, map_ordered(answer, paths), strict=True):
-            if isinstance(result, ImageError):
-                bad.skip(str(path), result)
-                if on_skip:
-                    on_skip(*bad.skipped[-1])
-            else:
-                yield path, result
+        with closing(map_ordered(answer, paths)) as answers:
+            for path, result in zip(paths, answers, strict=True):
+                if isinstance(result, ImageError):
+                    bad.skip(str(path), result)
+                    if on_skip:
+                        on_skip(*bad.skipped[-1])
+                else:
+                    yield path, result
         if len(bad.skipped) == len(paths):
             raise DataError("None of the images can be read.")
     finally:

@@ -202,7 +202,7 @@ def _stamp(candidate: Candidate, reference: Path, data: Dataset, data_sha256: st
         data_sha256,
         parity.images,
         figures,
-        gate.limits(),
+        gate.limits(labelled=parity.drop is not None),
     )
     answers = spec.golden
     if modelfile.sniff(path) != "keras":

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,18 +100,17 @@ def score(
     scores: list[list[NDArray[np.float32]]] = [[] for _ in models.specs]
     seconds = np.zeros(len(models.specs))
     kept: list[int] = []
-    for chunk, answer in zip(
-        chunks, map_ordered(lambda chunk: _answer(models, data, chunk), chunks, workers), strict=True
-    ):
-        for index, error in answer.unreadable:
-            bad.skip(data.name(index), error)
-        skipped = {index for index, _ in answer.unreadable}
-        kept += [index for index in chunk if index not in skipped]
-        for all_scores, new in zip(scores, answer.scores, strict=True):
-            all_scores.append(new)
-        seconds += answer.seconds
-        if on_progress:
-            on_progress(chunk[-1] + 1, len(data))
+    with closing(map_ordered(lambda chunk: _answer(models, data, chunk), chunks, workers)) as answers:
+        for chunk, answer in zip(chunks, answers, strict=True):
+            for index, error in answer.unreadable:
+                bad.skip(data.name(index), error)
+            skipped = {index for index, _ in answer.unreadable}
+            kept += [index for index in chunk if index not in skipped]
+            for all_scores, new in zip(scores, answer.scores, strict=True):
+                all_scores.append(new)
+            seconds += answer.seconds
+            if on_progress:
+                on_progress(chunk[-1] + 1, len(data))
     scored = [
         Scored(np.concatenate(rows), len(kept) * min(workers, len(chunks)) / max(spent, 1e-9))
         for rows, spent in zip(scores, seconds, strict=True)
@@ -167,7 +167,9 @@ def _answer(models: Models, data: Dataset, chunk: range) -> _Answer:
             continue
         for prepared in distinct:
             begin = time.perf_counter()
-            prepared.tensors.append(prepared.classifier.prepare(images[prepared.classifier.spec.preprocess.orientation]))
+            prepared.tensors.append(
+                prepared.classifier.prepare(images[prepared.classifier.spec.preprocess.orientation])
+            )
             prepared.seconds += time.perf_counter() - begin
     scores, seconds = [], []
     for classifier, prepared in zip(classifiers, inputs, strict=True):

@@ -96,6 +96,7 @@ def test_convert_as_json(run: Run, float_tflite: Path, many: Path, tmp_path: Pat
         "agreement": 1.0,
         "max_difference": pytest.approx(0.03, abs=0.03),
         "warnings": [],
+        "skipped": [],
     }
 
 
