@@ -49,7 +49,7 @@ class TFLiteGraph:
         path.write_bytes(builder.Output())
 
     def require_float(self, name: str) -> None:
-        """Raise ImportRefused unless the model takes float32 and has no tensor that is quantized or of half precision."""
+        """Raise ImportRefused unless the model takes float32 and has no quantized or half-precision tensor."""
         types = self._schema.TensorType
         if self._graph.tensors[self._graph.inputs[0]].type != types.FLOAT32 or any(
             tensor.type == types.FLOAT16
