@@ -18,12 +18,14 @@ from edgekit.runtime.spec import printable
 def replacing(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target`; rename it over `target` when the block succeeds.
 
-    An existing target stays as it was until the new file is complete. What an earlier, killed process
-    left beside the target is removed first.
+    An existing target stays as it was until the new file is complete, which takes over its permissions; a symbolic
+    link stays, and what it refers to is replaced. What an earlier, killed process left beside the target is removed
+    first.
 
     Raises:
         OutputError: the folder or the file cannot be written (missing, read-only, disk full).
     """
+    target = _behind_links(target)
     name, part = printable(str(target)), target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         check_target(target)
@@ -33,6 +35,8 @@ def replacing(target: Path) -> Iterator[Path]:
         if part.exists():
             with part.open("rb") as written:
                 os.fsync(written.fileno())
+            if target.exists():
+                shutil.copymode(target, part)
             os.replace(part, target)
     except OSError as error:
         # Copying onto a full disk names the source first and the part second.
@@ -47,6 +51,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
 def check_target(target: Path) -> None:
     """Raise OutputError when `target` cannot become a file: better now than after an hour's work."""
+    target = _behind_links(target)
     name = printable(str(target))
     if target.exists() and not target.is_file():
         kind = "a folder" if target.is_dir() else "not an ordinary file"
@@ -56,6 +61,10 @@ def check_target(target: Path) -> None:
         raise OutputError(f"The folder {folder} does not exist.", "Make it first, or choose another -o.")
     if not os.access(target.parent, os.W_OK | os.X_OK):
         raise OutputError(f"Cannot write {name}: its folder takes no files of yours.", "Choose another -o.")
+
+
+def _behind_links(target: Path) -> Path:
+    return Path(os.path.realpath(target)) if os.path.islink(target) else target
 
 
 def _remove_orphans(target: Path) -> None:

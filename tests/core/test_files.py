@@ -54,6 +54,38 @@ def test_the_old_file_is_there_until_the_new_one_is_complete(tmp_path: Path) -> 
     assert names(tmp_path) == ["model.tflite"]
 
 
+def test_a_replaced_file_keeps_its_permissions(tmp_path: Path) -> None:
+    target = tmp_path / "model.tflite"
+    for mode in (0o600, 0o444, 0o775):
+        target.touch()
+        target.chmod(mode)
+        files.write_bytes(target, b"new")
+        assert stat.S_IMODE(target.stat().st_mode) == mode
+    assert target.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("existed", [True, False])
+def test_a_symbolic_link_is_followed(tmp_path: Path, existed: bool) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "links").mkdir()
+    real, link = tmp_path / "real" / "v1.tflite", tmp_path / "links" / "model.tflite"
+    if existed:
+        real.write_bytes(b"old")
+    link.symlink_to("../real/v1.tflite")
+    with files.replacing(link) as part:
+        assert part.parent == real.parent
+        part.write_bytes(b"new")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"new"
+    assert (names(tmp_path / "real"), names(tmp_path / "links")) == (["v1.tflite"], ["model.tflite"])
+
+
+def test_a_symbolic_link_into_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "model.tflite").symlink_to("missing/v1.tflite")
+    with pytest.raises(OutputError, match=r"folder .*missing does not exist"):
+        files.check_target(tmp_path / "model.tflite")
+
+
 def write_half(target: Path, failure: type[BaseException] | BaseException) -> None:
     with files.replacing(target) as part:
         part.write_bytes(b"half")
