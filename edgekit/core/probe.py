@@ -1,22 +1,25 @@
 """Try an unknown model file in a child process before this process touches it.
 
 A model file is a program, and interpreters crash on bad ones (measured: 10 segmentation faults in 3,000 byte-mutated
-copies of one `.tflite`). A file whose digest this machine has vetted before is not tried again.
+copies of one `.tflite`). A file whose digest this machine has vetted before, with the interpreters of today, is not
+tried again.
 """
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 
-from edgekit.core import child, files
+from edgekit.core import child, files, versions
 from edgekit.core.errors import ChildCrashed, ChildLimit, ModelFileError
 from edgekit.runtime import modelfile
 from edgekit.runtime.spec import printable
 
 TIMEOUT = 120.0
 MEMORY = 8 << 30
+INTERPRETERS = ("ai-edge-litert", "tflite-runtime", "onnxruntime")
 OPEN_SIZE = (224, 224)  # most image models can be run at it
 
 
@@ -32,7 +35,8 @@ def vet(path: Path, size: tuple[int, int] | None = None) -> None:
     """
     if modelfile.sniff(path) not in ("tflite", "onnx"):
         return
-    if _is_vetted(path):
+    name = _name(path)  # of the file as it is before it is tried: what replaces it meanwhile is another one
+    if _is_vetted(name):
         return
     try:
         child.call(
@@ -53,14 +57,12 @@ def vet(path: Path, size: tuple[int, int] | None = None) -> None:
             f"{printable(str(path))} needs more than {TIMEOUT:g} s or {MEMORY >> 30} GB to run once.",
             "Get the file again from its source, or use a smaller model.",
         ) from error
-    mark_vetted(path)
+    _mark(name)
 
 
 def mark_vetted(path: Path) -> None:
     """Remember a file that this process has made and run itself."""
-    with suppress(OSError):  # a read-only cache only costs time
-        _mark(path).parent.mkdir(parents=True, exist_ok=True)
-        _mark(path).touch()
+    _mark(_name(path))
 
 
 def load_and_run(path: str, size: tuple[int, int]) -> None:
@@ -82,12 +84,21 @@ def load_and_run(path: str, size: tuple[int, int]) -> None:
     interpreter.run(zeros)
 
 
-def _is_vetted(path: Path) -> bool:
+def _name(path: Path) -> str:
+    """What a file is remembered by: its digest, and that of the interpreters' versions, since another may crash."""
+    interpreters = hashlib.sha256(repr(sorted(versions.of(*INTERPRETERS).items())).encode()).hexdigest()
+    return f"{files.sha256(path)}-{interpreters[:16]}"
+
+
+def _is_vetted(name: str) -> bool:
     try:
-        return _mark(path).exists()
-    except OSError:  # as above
+        return (files.cache_dir() / "vetted" / name).exists()
+    except OSError:  # a cache that cannot be used only costs time
         return False
 
 
-def _mark(path: Path) -> Path:
-    return files.cache_dir() / "vetted" / files.sha256(path)
+def _mark(name: str) -> None:
+    with suppress(OSError):  # as above
+        folder = files.cache_dir() / "vetted"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()

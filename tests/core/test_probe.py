@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.core import files, probe
+from edgekit.core import child, files, probe, versions
 from edgekit.core.errors import EdgekitError, ModelFileError, SpecError
 from edgekit.runtime import modelfile
 from tests import models
@@ -40,7 +40,8 @@ def test_a_good_file_is_tried_once(
 ) -> None:
     path = make(tmp_path / "model", dtype=dtype)
     probe.vet(path)
-    assert os.listdir(cache / "vetted") == [files.sha256(path)]
+    [mark] = os.listdir(cache / "vetted")
+    assert mark.startswith(files.sha256(path))
     no_child()
     probe.vet(path)
     with pytest.raises(OSError, match="nonexistent"):
@@ -52,6 +53,31 @@ def test_a_file_that_edgekit_made_and_ran_is_not_tried(tmp_path: Path, no_child:
     probe.mark_vetted(path)
     no_child()
     probe.vet(path)
+
+
+@pytest.mark.parametrize("interpreter", ["ai-edge-litert", "tflite-runtime", "onnxruntime"])
+def test_another_interpreter_tries_the_file_again(
+    tmp_path: Path, interpreter: str, no_child: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = models.tflite(tmp_path / "model.tflite")
+    probe.mark_vetted(path)
+    no_child()
+    found = versions.of(*probe.INTERPRETERS)
+    monkeypatch.setattr(versions, "of", lambda *_: {**found, interpreter: "99.0"})
+    with pytest.raises(OSError, match="nonexistent"):
+        probe.vet(path)
+
+
+def test_a_file_that_changes_while_it_is_tried_is_not_remembered(
+    tmp_path: Path, no_child: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = models.tflite(tmp_path / "model.tflite")
+    with monkeypatch.context() as patch:
+        patch.setattr(child, "call", lambda *_, **__: models.with_spec(path))
+        probe.vet(path)
+    no_child()
+    with pytest.raises(OSError, match="nonexistent"):
+        probe.vet(path)
 
 
 def test_other_kinds_are_not_its_business(tmp_path: Path, no_child: Callable[[], None]) -> None:
