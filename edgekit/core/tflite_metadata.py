@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import flatbuffers
 
 from edgekit.runtime.modelfile import FlatBuffer
-from edgekit.runtime.spec import ModelSpec
+from edgekit.runtime.spec import ModelSpec, printable
 
 ENTRY = "TFLITE_METADATA"
 LABELS_FILE = "labels.txt"
@@ -23,7 +23,7 @@ LABELS_FILE = "labels.txt"
 _FEATURE_PROPERTIES, _IMAGE_PROPERTIES = 1, 2
 _NORMALIZATION_OPTIONS = 1
 _TENSOR_AXIS_LABELS = 2
-_RGB, _GRAYSCALE = 1, 2
+_COLORS = {"RGB": 1, "BGR": 0, "gray": 2}  # RGB, UNKNOWN (the schema has no BGR), GRAYSCALE
 _PARSER_VERSION = "1.5.0"
 
 
@@ -34,7 +34,7 @@ def classifier_metadata(spec: ModelSpec) -> bytes:
     low = [(0 - m) / s for m, s in zip(mean, std, strict=True)]
     high = [(255 - m) / s for m, s in zip(mean, std, strict=True)]
 
-    color = _table(build, {0: ("int8", _GRAYSCALE if spec.preprocess.channel_order == "gray" else _RGB)})
+    color = _table(build, {0: ("int8", _COLORS[spec.preprocess.channel_order])})
     content = _table(build, {0: ("uint8", _IMAGE_PROPERTIES), 1: ("offset", color)})
     options = _table(build, {0: ("offset", _floats(build, mean)), 1: ("offset", _floats(build, std))})
     unit = _table(build, {0: ("uint8", _NORMALIZATION_OPTIONS), 1: ("offset", options)})
@@ -74,13 +74,13 @@ def classifier_metadata(spec: ModelSpec) -> bytes:
 
 
 def labels_file(spec: ModelSpec, width: int) -> bytes:
-    """The labels, one a line, for an output of `width` scores.
+    """The labels, one a line (line breaks in them are replaced), for an output of `width` scores.
 
     A binary classifier's single score is that of its second label; readers of the standard metadata want as many
     labels as scores.
     """
     labels = spec.labels[-width:] if width < len(spec.labels) else spec.labels
-    return "".join(label + "\n" for label in labels).encode()
+    return "".join(printable(label) + "\n" for label in labels).encode()
 
 
 def _table(build: flatbuffers.Builder, slots: dict[int, tuple[str, int]]) -> int:
@@ -109,7 +109,7 @@ def _floats(build: flatbuffers.Builder, values: Sequence[float]) -> int:
     return int(build.EndVector())
 
 
-def read_normalisation(metadata: bytes) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+def read_normalisation(metadata: bytes | memoryview) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Mean and standard deviation of the first input in a metadata flatbuffer; None when it has none, or is damaged."""
     flat = FlatBuffer(memoryview(metadata))
     try:

@@ -58,13 +58,16 @@ def test_the_parts_of_the_schema() -> None:
     assert (flat.text(labels, 0), flat.scalar(labels, 2, "<b")) == ("labels.txt", 2)  # TENSOR_AXIS_LABELS
 
 
-@pytest.mark.parametrize(("made", "color"), [(models.spec(), 1), (GRAY, 2)])
+BGR = models.spec(preprocess=Preprocess("nearest", channel_order="BGR"))
+
+
+@pytest.mark.parametrize(("made", "color"), [(models.spec(), 1), (GRAY, 2), (BGR, 0)])
 def test_the_colours(made: ModelSpec, color: int) -> None:
     flat = FlatBuffer(memoryview(classifier_metadata(made)))
     image = flat.tables(flat.tables(flat.root(), 3)[0], 2)[0]
     content = flat.reference(image, 3)
     properties = flat.reference(content or 0, 1)
-    assert flat.scalar(properties or 0, 0, "<b") == color  # RGB, GRAYSCALE
+    assert flat.scalar(properties or 0, 0, "<b") == color  # RGB, GRAYSCALE, UNKNOWN
 
 
 def test_the_same_spec_gives_the_same_bytes() -> None:
@@ -74,6 +77,8 @@ def test_the_same_spec_gives_the_same_bytes() -> None:
 def test_labels() -> None:
     assert labels_file(models.spec(), 3) == b"red\ngreen\nblue\n"
     assert labels_file(models.spec(labels=("Katze", "Hündin")), 1) == "Hündin\n".encode()
+    broken = models.spec(labels=("a\nb", "c\r\nd", "e\u2028f\x85"))
+    assert labels_file(broken, 3).decode().splitlines() == ["a\ufffdb", "c\ufffd\ufffdd", "e\ufffdf\ufffd"]
 
 
 def test_metadata_without_a_normalisation() -> None:
