@@ -35,7 +35,7 @@ def write_spec(source: Path, spec: ModelSpec, target: Path) -> None:
     if kind == "keras":
         _write_keras(source, spec, target)
         return
-    with modelfile.mapped(source) as data:
+    with modelfile.naming(source), modelfile.mapped(source) as data:
         if kind == "tflite":
             content = _tflite(data, spec, source.name)
         elif kind == "onnx":
@@ -73,14 +73,14 @@ def inline_weights(content: bytes) -> bytes:
 def _tflite(data: memoryview, spec: ModelSpec, name: str) -> bytes:
     start, end = modelfile.tflite_body(data)
     body = inline_weights(bytes(data[start:end]))
-    modelfile.tflite_metadata(memoryview(body), name)  # a damaged file is refused here
+    modelfile.tflite_metadata(memoryview(body), name)  # refuses a damaged file
     width = _output_width(body) or len(spec.labels)
     buffers = {
         tflite_metadata.ENTRY: tflite_metadata.classifier_metadata(spec),
         modelfile.TFLITE_ENTRY: spec.to_json().encode(),
     }
     with _refusing_damage():
-        header = _header(body, buffers)
+        header = _header(body, modelfile.tflite_entries(memoryview(body), name), buffers)
     stream = io.BytesIO()
     stream.write(header)
     stream.write(body)
@@ -113,18 +113,14 @@ def _refusing_damage() -> Iterator[None]:
         raise ModelFileError("The .tflite file is damaged: its tables point outside of it.") from error
 
 
-def _header(body: bytes, buffers: dict[str, bytes]) -> bytes:
+def _header(body: bytes, kept: list[tuple[str, int]], buffers: dict[str, bytes]) -> bytes:
     """The small flatbuffer that goes before a body (see `edgekit.runtime.modelfile` for the layout).
 
     A flatbuffer refers forward only, by unsigned offsets; so a new root table in front of the model can take over
-    the model's own parts, and nothing of the body is touched.
+    the model's own parts, and nothing of the body is touched. `kept` are the body's own metadata entries.
     """
     flat = FlatBuffer(memoryview(body))
     root = flat.root()
-    kept = [
-        (flat.text(entry, modelfile.METADATA_NAME), flat.scalar(entry, modelfile.METADATA_BUFFER, "<I"))
-        for entry in flat.tables(root, modelfile.MODEL_METADATA)
-    ]
     old_buffers = flat.tables(root, modelfile.MODEL_BUFFERS)
     entries = [(name, index) for name, index in kept if name not in buffers]
     entries += [(name, len(old_buffers) + number) for number, name in enumerate(buffers)]
@@ -219,7 +215,11 @@ def _varint(value: int) -> bytes:
 
 def _write_keras(source: Path, spec: ModelSpec, target: Path) -> None:
     with files.replacing(target) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-        for member, content in modelfile.keras_members(source):
+        for member, pieces in modelfile.keras_members(source):
             if member.filename != modelfile.KERAS_MEMBER:
-                archive.writestr(zipfile.ZipInfo(member.filename, member.date_time), content)
+                info = zipfile.ZipInfo(member.filename, member.date_time)
+                info.file_size = member.file_size
+                with archive.open(info, "w") as copy:
+                    for piece in pieces:
+                        copy.write(piece)
         archive.writestr(zipfile.ZipInfo(modelfile.KERAS_MEMBER, _FIXED_DATE), spec.to_json())

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from edgekit.core.errors import EdgekitError, ImportRefused, ModelFileError
+from edgekit.runtime import modelfile
 from edgekit.runtime.spec import printable
 
 MAX_CONFIG_BYTES = 32 << 20
@@ -30,9 +31,6 @@ MAX_CONFIG_DEPTH = 200  # levels of JSON; a model nested in a model takes four
 MAX_MEMBERS = 1000
 MAX_OBJECTS = 200_000
 MAX_ATTRIBUTE_ITEMS = 100_000
-# What a file unpacks to: always fine below the floor, above it at most this many times the size of the file.
-UNPACKED_FLOOR = 64 << 20
-MAX_EXPANSION = 100
 
 CONFIG_MEMBER, METADATA_MEMBER, WEIGHTS_MEMBER = "config.json", "metadata.json", "model.weights.h5"
 OWN_CLASS = "edgekit>FrozenGraph"
@@ -124,16 +122,20 @@ def _check_archive(stream: IO[bytes], size: int, name: str, allow_lambda: bool) 
     try:
         with zipfile.ZipFile(stream) as archive:
             _check_members(archive.infolist(), size, name)
-            config = _parse(archive.read(CONFIG_MEMBER), name)
-            metadata = _parse(archive.read(METADATA_MEMBER), name) if METADATA_MEMBER in archive.namelist() else {}
+            config = _parse(_content(archive, CONFIG_MEMBER), name)
+            metadata = _parse(_content(archive, METADATA_MEMBER), name) if METADATA_MEMBER in archive.namelist() else {}
             _check_config(config, name, allow_lambda)
-            weights = archive.read(WEIGHTS_MEMBER)
+            weights = _content(archive, WEIGHTS_MEMBER)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
         raise ModelFileError(f"{name} is a damaged .keras archive: {_line(error)}.", _SAVE_AGAIN) from error
     if weights[:8] != _HDF5_MAGIC:
         raise ModelFileError(f"{name} is damaged: its {WEIGHTS_MEMBER} is not an HDF5 file.", _SAVE_AGAIN)
     _walk_hdf5(io.BytesIO(weights), len(weights), f"{name} ({WEIGHTS_MEMBER})")
     return CheckedFile("keras", _version(metadata.get("keras_version")), config, legacy=False)
+
+
+def _content(archive: zipfile.ZipFile, member: str) -> bytes:
+    return b"".join(modelfile.unpack(archive, archive.getinfo(member)))
 
 
 def _check_members(members: list[zipfile.ZipInfo], size: int, name: str) -> None:
@@ -154,12 +156,15 @@ def _check_members(members: list[zipfile.ZipInfo], size: int, name: str) -> None
         raise ModelFileError(f"{name} is a damaged .keras archive: its members overlap.", _SAVE_AGAIN)
     _check_unpacked(sum(member.file_size for member in members), size, name)
     for member in members:
+        if member.compress_type not in modelfile.COMPRESSION:
+            raise ImportRefused(f"{name} has the member {printable(member.filename)[:100]!r} compressed in a way that "
+                                "Keras does not use.", _SAVE_AGAIN)
         if member.filename in (CONFIG_MEMBER, METADATA_MEMBER) and member.file_size > MAX_CONFIG_BYTES:
             raise ImportRefused(f"{name} has a {member.filename} of more than {MAX_CONFIG_BYTES >> 20} MB.")
 
 
 def _check_unpacked(unpacked: int, size: int, name: str) -> None:
-    if unpacked > max(UNPACKED_FLOOR, MAX_EXPANSION * size):
+    if unpacked > modelfile.unpacked_limit(size):
         raise ImportRefused(f"{name} is {size:,} bytes and claims to unpack to {unpacked:,}; no model does that.")
 
 

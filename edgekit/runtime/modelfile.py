@@ -23,9 +23,10 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
-from edgekit.runtime.errors import EdgekitError, ModelFileError
+from edgekit.runtime.errors import EdgekitError, ModelFileError, SpecError
 from edgekit.runtime.protobuf import embedded, fields, text
 from edgekit.runtime.spec import MAX_JSON_BYTES, ModelSpec, printable
 
@@ -34,9 +35,13 @@ TFLITE_ENTRY = "EDGEKIT_SPEC"
 ONNX_KEY = "edgekit_spec"
 KERAS_MEMBER = "edgekit.json"
 MAX_METADATA = 1000
-# What a .keras archive unpacks to: always fine below the floor, above it at most this many times its own size.
+MAX_NAME = 1000  # bytes of a metadata entry's name
+# What a file unpacks to: always fine below the floor, above it at most this many times its own size.
 UNPACKED_FLOOR = 64 << 20
 MAX_EXPANSION = 100
+# How the members of an archive may be compressed. zipfile bounds what these unpack to at once, but not the others.
+COMPRESSION = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+PIECE = 1 << 20
 
 # Fields of the tables Model, Metadata and Buffer in TFLite's schema.fbs, and of ONNX's ModelProto.
 MODEL_BUFFERS, MODEL_METADATA = 4, 6
@@ -75,31 +80,44 @@ def read_spec(path: Path) -> ModelSpec | None:
         ModelFileError: the file is damaged.
         SpecError: the spec in it is not valid.
     """
+    with naming(path):
+        document = _document(path)
+        return None if document is None else ModelSpec.from_json(document)
+
+
+def _document(path: Path) -> bytes | None:
     kind = sniff(path)
-    document: bytes | None = None
+    if kind == "keras":
+        return _keras_member(path)
+    found: memoryview | None = None
     if kind == "tflite":
         with mapped(path) as data:
-            document = tflite_metadata(data, path.name).get(TFLITE_ENTRY)
+            found = tflite_metadata(data, path.name).get(TFLITE_ENTRY)
     elif kind == "onnx":
         with mapped(path) as data:
-            document = next(
-                (
-                    bytes(value)
-                    for key, value in map(onnx_entry, embedded(data, ONNX_METADATA_PROPS))
-                    if key == ONNX_KEY
-                ),
-                None,
-            )
-    elif kind == "keras":
-        document = _keras_member(path)
-    return None if document is None else ModelSpec.from_json(document)
+            entries = map(onnx_entry, embedded(data, ONNX_METADATA_PROPS))
+            found = next((value for key, value in entries if key == ONNX_KEY), None)
+    return None if found is None else bytes(found[: MAX_JSON_BYTES + 1])
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the file's name before the message of a ModelFileError or SpecError that does not say it."""
+    try:
+        yield
+    except (ModelFileError, SpecError) as error:
+        name = printable(path.name)
+        if name in error.message:
+            raise
+        raise type(error)(f"{name}: {error.message}", error.hint) from error
 
 
 def digest(path: Path) -> str:
     """The SHA-256 of the model without its spec, in hexadecimal; the same before and after embedding one.
 
-    For `.keras` it covers names and contents of the archive's other members, for `.onnx` the other
-    fields. For files of other kinds it is the digest of the file, and for a SavedModel folder that of its files.
+    For `.keras` it covers names and contents of the archive's other members but metadata.json (the date and the
+    version of Keras), for `.onnx` the other fields. For files of other kinds it is the digest of the file, and for a
+    SavedModel folder that of its files.
 
     Raises:
         ModelFileError: the file is damaged.
@@ -107,10 +125,11 @@ def digest(path: Path) -> str:
     kind = sniff(path)
     found = hashlib.sha256()
     if kind == "keras":
-        for member, content in keras_members(path):
-            if member.filename != KERAS_MEMBER:
-                found.update(f"{member.filename}\0{len(content)}\0".encode())
-                found.update(content)
+        for member, pieces in keras_members(path):
+            if member.filename not in (KERAS_MEMBER, "metadata.json"):
+                found.update(f"{member.filename}\0{member.file_size}\0".encode())
+                for piece in pieces:
+                    found.update(piece)
         return found.hexdigest()
     if path.is_dir():
         for file in sorted(item for item in path.rglob("*") if item.is_file()):
@@ -118,7 +137,7 @@ def digest(path: Path) -> str:
             found.update(f"{file.relative_to(path)}\0{len(content)}\0".encode(errors="surrogateescape"))
             found.update(content)
         return found.hexdigest()
-    with mapped(path) as data:
+    with naming(path), mapped(path) as data:
         if kind == "tflite":
             start, end = tflite_body(data)
             found.update(data[start:end])
@@ -164,24 +183,39 @@ def tflite_body(data: memoryview) -> tuple[int, int]:
     return start, start + size
 
 
-def tflite_metadata(data: memoryview, name: str = "The file") -> dict[str, bytes]:
-    """The metadata buffers of a `.tflite` file by name."""
+def tflite_metadata(data: memoryview, name: str = "The file") -> dict[str, memoryview]:
+    """The metadata buffers of a `.tflite` file by name; views, since a thousand of them may be the same large one."""
     flat = FlatBuffer(data)
+    found = {}
     try:
-        root = flat.root()
-        buffers = flat.tables(root, MODEL_BUFFERS)
-        entries = flat.tables(root, MODEL_METADATA)
-        if len(entries) > MAX_METADATA:
-            raise ModelFileError(f"{printable(name)} has {len(entries)} metadata entries; no model does.")
-        found = {}
-        for entry in entries:
-            index = flat.scalar(entry, METADATA_BUFFER, "<I")
+        buffers = flat.tables(flat.root(), MODEL_BUFFERS)
+        for title, index in tflite_entries(data, name):
             if index >= len(buffers):
                 raise ModelFileError("A metadata entry names a buffer that is not there.")
-            found[flat.text(entry, METADATA_NAME)] = flat.buffer(buffers[index])
+            found[title] = flat.buffer(buffers[index])
     except (struct.error, IndexError, ValueError, OverflowError) as error:
-        raise ModelFileError(f"{printable(name)} is a damaged .tflite file: its tables point outside of it.") from error
+        raise _damaged_tflite(name) from error
     return found
+
+
+def tflite_entries(data: memoryview, name: str = "The file") -> list[tuple[str, int]]:
+    """The name and the buffer's number of each metadata entry in a `.tflite` file."""
+    flat = FlatBuffer(data)
+    try:
+        entries = flat.tables(flat.root(), MODEL_METADATA)
+        if len(entries) > MAX_METADATA:
+            raise ModelFileError(f"{printable(name)} has {len(entries)} metadata entries; no model does.")
+        titles = [flat.vector(entry, METADATA_NAME) for entry in entries]
+        if any(len(title) > MAX_NAME for title in titles):
+            raise ModelFileError(f"{printable(name)} has a metadata entry whose name is longer than {MAX_NAME} bytes.")
+        indices = [flat.scalar(entry, METADATA_BUFFER, "<I") for entry in entries]
+        return [(str(title, "utf-8"), index) for title, index in zip(titles, indices, strict=True)]
+    except (struct.error, IndexError, ValueError, OverflowError) as error:
+        raise _damaged_tflite(name) from error
+
+
+def _damaged_tflite(name: str) -> ModelFileError:
+    return ModelFileError(f"{printable(name)} is a damaged .tflite file: its tables point outside of it.")
 
 
 def onnx_entry(entry: memoryview) -> tuple[str, memoryview]:
@@ -248,15 +282,15 @@ class FlatBuffer:
             raise IndexError(start)
         return [at + self.u32(at) for at in range(start + 4, start + 4 + 4 * count, 4)]
 
-    def vector(self, table: int, number: int) -> bytes:
-        """The bytes of a string or byte vector."""
+    def vector(self, table: int, number: int) -> memoryview:
+        """A view of the bytes of a string or byte vector."""
         start = self.reference(table, number)
         if start is None:
-            return b""
+            return self._data[:0]
         size = self.u32(start)
         if start + 4 + size > len(self._data):
             raise IndexError(start)
-        return bytes(self._data[start + 4 : start + 4 + size])
+        return self._data[start + 4 : start + 4 + size]
 
     def floats(self, table: int, number: int) -> tuple[float, ...]:
         """The numbers in a vector of 32-bit floats."""
@@ -266,15 +300,15 @@ class FlatBuffer:
 
     def text(self, table: int, number: int) -> str:
         """A string."""
-        return self.vector(table, number).decode()
+        return str(self.vector(table, number), "utf-8")
 
-    def buffer(self, table: int) -> bytes:
-        """The content of a TFLite Buffer, inside or after the flatbuffer."""
+    def buffer(self, table: int) -> memoryview:
+        """A view of the content of a TFLite Buffer, inside or after the flatbuffer."""
         offset, size = self.scalar(table, BUFFER_OFFSET, "<Q"), self.scalar(table, BUFFER_SIZE, "<Q")
         if offset > 1:
             if offset + size > len(self._data):
                 raise IndexError(offset)
-            return bytes(self._data[offset : offset + size])
+            return self._data[offset : offset + size]
         return self.vector(table, BUFFER_DATA)
 
 
@@ -294,8 +328,8 @@ def _is_keras(path: Path) -> bool:
         return False
 
 
-def keras_members(path: Path) -> Iterator[tuple[zipfile.ZipInfo, bytes]]:
-    """Yield each member of a `.keras` archive with its content.
+def keras_members(path: Path) -> Iterator[tuple[zipfile.ZipInfo, Iterator[bytes]]]:
+    """Yield each member of a `.keras` archive with its content, as `unpack` gives it.
 
     Raises:
         ModelFileError: the archive is damaged, or unpacks to far more than a model does.
@@ -303,20 +337,50 @@ def keras_members(path: Path) -> Iterator[tuple[zipfile.ZipInfo, bytes]]:
     with _refusing_damage(path), zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         unpacked, size = sum(member.file_size for member in members), path.stat().st_size
-        if unpacked > max(UNPACKED_FLOOR, MAX_EXPANSION * size):
+        if unpacked > unpacked_limit(size):
             raise ModelFileError(
                 f"{printable(str(path))} is {size:,} bytes and claims to unpack to {unpacked:,}; no model does that."
             )
         for member in members:
-            yield member, archive.read(member)
+            yield member, _pieces(path, archive, member)
+
+
+def unpacked_limit(size: int) -> int:
+    """How many bytes a model file of `size` bytes may unpack to."""
+    return max(UNPACKED_FLOOR, MAX_EXPANSION * size)
+
+
+def unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
+    """Yield the content of a member in pieces of 1 MB, together exactly as long as the archive says (`file_size`).
+
+    Raises:
+        zipfile.BadZipFile: it is longer or shorter, or compressed in a way that `.keras` files are not.
+        Exception: what zipfile and zlib raise on damaged archives, which has no common base.
+    """
+    if member.compress_type not in COMPRESSION:
+        raise zipfile.BadZipFile(f"{member.filename!r} is compressed in a way that Keras does not use")
+    left = member.file_size
+    with archive.open(member) as content:
+        while piece := content.read(PIECE):
+            left -= len(piece)
+            if left < 0:
+                break
+            yield piece
+    if left:
+        raise zipfile.BadZipFile(f"{member.filename!r} is not as long as the archive says")
+
+
+def _pieces(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
+    with _refusing_damage(path):
+        yield from unpack(archive, member)
 
 
 def _keras_member(path: Path) -> bytes | None:
     with _refusing_damage(path), zipfile.ZipFile(path) as archive:
         if KERAS_MEMBER not in archive.namelist():
             return None
-        with archive.open(KERAS_MEMBER) as member:
-            return member.read(MAX_JSON_BYTES + 1)
+        # One piece more than a spec may have is enough to refuse it.
+        return b"".join(islice(unpack(archive, archive.getinfo(KERAS_MEMBER)), MAX_JSON_BYTES // PIECE + 1))
 
 
 @contextmanager

@@ -92,6 +92,19 @@ def bomb(path: Path) -> Path:
     return make.write_keras(path, GOOD, extra={"assets/zeros": bytes(100 << 20)}, compression=zipfile.ZIP_DEFLATED)
 
 
+def bzip2(path: Path) -> Path:
+    return make.write_keras(path, GOOD, compression=zipfile.ZIP_BZIP2)
+
+
+def weights_longer_than_said(path: Path) -> Path:
+    make.write_keras(path, GOOD, bytes(60 << 20), compression=zipfile.ZIP_DEFLATED)
+    data = bytearray(path.read_bytes())
+    entry = data.index(b"model.weights.h5", data.index(b"PK\x01\x02")) - 46
+    data[entry + 24 : entry + 28] = (100).to_bytes(4, "little")
+    path.write_bytes(data)
+    return path
+
+
 def twice(path: Path) -> Path:
     make.write_keras(path, GOOD)
     evil = json.dumps(make.sequential(make.lambda_layer(path)))
@@ -198,6 +211,8 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], type[EdgekitError], str]] = {
     "no class": (as_keras("{}"), ModelFileError, "names no class"),
     # archives
     "bomb": (bomb, ImportRefused, r"claims to unpack to 104,\d{3},\d{3}"),
+    "bzip2": (bzip2, ImportRefused, "compressed in a way that Keras does not use"),
+    "weights longer than said": (weights_longer_than_said, ModelFileError, "damaged .keras archive: Bad CRC-32"),
     "member twice": (twice, ImportRefused, "'config.json' twice"),
     "lying size": (lying_size, ImportRefused, "more than 32 MB"),
     "path that climbs": (lambda p: make.write_keras(p, GOOD, extra={"assets/../../x": b""}), ImportRefused, "path"),

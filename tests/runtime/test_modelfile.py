@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -129,10 +130,53 @@ def test_a_spec_that_is_not_valid(tmp_path: Path, ending: str, document: bytes, 
         modelfile.read_spec(models.carrying(tmp_path / f"model.{ending}", document))
 
 
+@pytest.mark.parametrize("ending", ["tflite", "onnx", "keras"])
+def test_an_error_names_its_file(tmp_path: Path, ending: str) -> None:
+    with pytest.raises(SpecError, match=rf"^my\ufffdmodel\.{ending}: The spec"):
+        modelfile.read_spec(models.carrying(tmp_path / f"my\nmodel.{ending}", b'{"edgekit":2}'))
+
+
 def test_a_spec_in_an_archive_is_not_unpacked_beyond_its_limit(tmp_path: Path) -> None:
     path = models.keras(tmp_path / "bomb.keras", {"edgekit.json": b" " * (40 << 20)}, zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 100_000
     with pytest.raises(SpecError, match="larger than 32 MB"):
+        modelfile.read_spec(path)
+
+
+def lying(path: Path, member: str, said: int) -> Path:
+    """Change how long the archive says that a member is."""
+    content = bytearray(path.read_bytes())
+    entry = content.index(member.encode(), content.index(b"PK\x01\x02")) - 46
+    struct.pack_into("<I", content, entry + 24, said)
+    return written(path, content)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_compression_whose_output_cannot_be_bounded(tmp_path: Path, compression: int) -> None:
+    path = models.keras(tmp_path / "model.keras", {"edgekit.json": bytes(10 << 20), "extra": b"1"}, compression)
+    lying(path, "edgekit.json", 100)
+    for read in (modelfile.read_spec, modelfile.digest):
+        with pytest.raises(ModelFileError, match="compressed in a way that Keras does not use"):
+            read(path)
+
+
+def test_what_an_archive_says_of_its_sizes_bounds_what_comes_out(tmp_path: Path) -> None:
+    extra = {"edgekit.json": bytes(60 << 20), "extra": bytes(60 << 20)}
+    path = models.keras(tmp_path / "model.keras", extra, zipfile.ZIP_DEFLATED)
+    lying(lying(path, "edgekit.json", 100), "extra", 100)
+    for read in (modelfile.read_spec, modelfile.digest):
+        tracemalloc.start()
+        with pytest.raises(ModelFileError, match=r"model\.keras is a damaged \.keras archive"):
+            read(path)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 10 << 20
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_member_that_is_shorter_than_the_archive_says(tmp_path: Path, compression: int) -> None:
+    path = lying(models.keras(tmp_path / "model.keras", {"edgekit.json": b"{}"}, compression), "edgekit.json", 9)
+    with pytest.raises(ModelFileError, match=r"damaged \.keras archive"):
         modelfile.read_spec(path)
 
 
@@ -150,6 +194,21 @@ def test_the_digest_of_a_keras_archive_covers_names_and_contents(tmp_path: Path)
     digests = [modelfile.digest(models.keras(tmp_path / "model.keras", extra)) for extra in extras]
     assert len(set(digests)) == 5
     assert digests[1] == digests[5]
+
+
+def test_the_digest_of_a_keras_archive_is_not_about_when_it_was_saved(tmp_path: Path) -> None:
+    dates = [{"metadata.json": b'{"date_saved": "1"}'}, {"metadata.json": b'{"date_saved": "2"}'}]
+    first, second = (modelfile.digest(models.keras(tmp_path / "model.keras", date)) for date in dates)
+    assert first == second
+
+
+def test_the_digest_does_not_depend_on_the_compression(tmp_path: Path) -> None:
+    extra = {"large": bytes(range(256)) * (3 << 12)}  # three pieces
+    stored, deflated = (
+        modelfile.digest(models.keras(tmp_path / "model.keras", extra, compression))
+        for compression in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    )
+    assert stored == deflated
 
 
 def test_the_digest_of_a_saved_model_covers_its_files(tmp_path: Path) -> None:
@@ -183,7 +242,7 @@ def test_a_file_that_ends_within_edgekit_s_header(tmp_path: Path, size: int) -> 
 def test_a_header_that_points_elsewhere(tmp_path: Path, start: int, size: int) -> None:
     content = bytearray(models.with_spec(models.tflite(tmp_path / "model.tflite")).read_bytes())
     struct.pack_into("<QQ", content, 16, start, size)
-    with pytest.raises(ModelFileError, match="its header points outside of it"):
+    with pytest.raises(ModelFileError, match=r"^model\.tflite: .* its header points outside of it"):
         modelfile.digest(written(tmp_path / "model.tflite", content))
 
 
@@ -199,7 +258,7 @@ def test_a_metadata_entry_without_its_buffer(tmp_path: Path) -> None:
     def damage(file: models.TFLiteFile) -> None:
         file.model.metadata[0].buffer = 1000
 
-    with pytest.raises(ModelFileError, match="names a buffer that is not there"):
+    with pytest.raises(ModelFileError, match=r"^model\.tflite: .* names a buffer that is not there"):
         modelfile.read_spec(models.tflite(tmp_path / "model.tflite", damage=damage))
 
 
@@ -213,14 +272,38 @@ def test_a_crowd_of_metadata_entries(tmp_path: Path) -> None:
         modelfile.read_spec(models.tflite(tmp_path / "model.tflite", damage=damage))
 
 
-def test_an_onnx_property_of_the_wrong_type(tmp_path: Path) -> None:
-    path = models.onnx(tmp_path / "model.onnx")
-    path.write_bytes(path.read_bytes() + bytes([14 << 3, 1]))  # metadata_props as a number
-    with pytest.raises(ModelFileError, match="field 14 is a number"):
+def test_many_names_for_one_large_buffer(tmp_path: Path) -> None:
+    """Nothing is copied but the entry that is wanted."""
+
+    def damage(file: models.TFLiteFile) -> None:
+        file.metadata("large", bytes(1 << 20))
+        for number in range(900):
+            entry = file.schema.MetadataT()
+            entry.name, entry.buffer = f"entry {number}", len(file.model.buffers) - 1
+            file.model.metadata.append(entry)
+
+    path = models.tflite(tmp_path / "model.tflite", damage=damage)
+    tracemalloc.start()
+    assert modelfile.read_spec(path) is None
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 << 20
+
+
+def test_a_metadata_entry_with_an_endless_name(tmp_path: Path) -> None:
+    path = models.tflite(tmp_path / "model.tflite", damage=lambda file: file.metadata("x" * 1001, b""))
+    with pytest.raises(ModelFileError, match=r"model\.tflite has a metadata entry whose name is longer"):
         modelfile.read_spec(path)
 
 
-@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_onnx_property_of_the_wrong_type(tmp_path: Path) -> None:
+    path = models.onnx(tmp_path / "model.onnx")
+    path.write_bytes(path.read_bytes() + bytes([14 << 3, 1]))  # metadata_props as a number
+    with pytest.raises(ModelFileError, match=r"^model\.onnx: .* field 14 is a number"):
+        modelfile.read_spec(path)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_a_damaged_archive(tmp_path: Path, compression: int) -> None:
     """Every byte of a member in turn."""
     path = models.keras(tmp_path / "model.keras", {"edgekit.json": models.spec().to_json().encode()}, compression)
