@@ -8,7 +8,6 @@ itself. It computes and cannot be trained. Each time it is loaded, the graph is 
 from __future__ import annotations
 
 import functools
-import math
 from typing import Any
 
 import numpy as np
@@ -57,11 +56,6 @@ def layer_class() -> type[Any]:
 
         def call(self, x: Any) -> Any:
             return self._function(x)
-
-        def count_params(self) -> int:
-            tensors = [node.attr["value"].tensor for node in self._graph_def().node if node.op == "Const"]
-            return sum(math.prod(dimension.size for dimension in tensor.tensor_shape.dim) for tensor in tensors
-                       if tensor.tensor_shape.dim and tf.as_dtype(tensor.dtype).is_floating)
 
         def last_activation(self) -> str:
             """The activation that the graph ends with, or "unknown"."""

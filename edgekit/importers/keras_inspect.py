@@ -34,21 +34,14 @@ def describe(model: Any) -> dict[str, Any]:
         inputs, outputs: lists of {name, shape (None: open), dtype}.
         activation: of the last layer ("softmax", "sigmoid", "linear", …; "unknown" where it has none).
         normalization: what the first layers do to the input's channels, or None: real = (x − mean) / std with
-            `mean` and `std` per channel of the input, and `reversed`: whether they reverse the channels.
-        opaque: the model is a frozen graph, into which `normalization` cannot look.
-        parameters: their number, trainable or not.
-        layers: list of {name, type, output_shape, parameters}, nested models' as outer/inner.
+            `mean` and `std` per channel of the input, also where they reverse the channels. None for a frozen
+            graph, too: it cannot be looked into.
     """
-    layers = _layers(model)
-    frozen = [layer for layer in layers if layer["type"] == "FrozenGraph"]
     return {
         "inputs": [_tensor(tensor, tensor.name) for tensor in model.inputs],
         "outputs": [_tensor(tensor, tensor._keras_history.operation.name) for tensor in model.outputs],
         "activation": last_activation(model),
         "normalization": first_normalization(model),
-        "opaque": bool(frozen),
-        "parameters": model.count_params() + sum(layer["parameters"] for layer in frozen),
-        "layers": layers,
     }
 
 
@@ -97,7 +90,7 @@ def first_normalization(model: Any) -> dict[str, Any] | None:
         return None
     order = np.argsort(source)
     mean, std = (-offset / scale)[order], (1 / scale)[order]
-    return {"mean": _rounded(mean), "std": _rounded(std), "reversed": reverses}
+    return {"mean": _rounded(mean), "std": _rounded(std)}
 
 
 def _leading_parts(model: Any) -> list[tuple[Any, Any]]:
@@ -170,19 +163,3 @@ def _rounded(values: NDArray[np.float64]) -> list[float]:
 
 def _tensor(tensor: Any, name: str) -> dict[str, Any]:
     return {"name": printable(name), "shape": list(tensor.shape), "dtype": str(tensor.dtype)}
-
-
-def _layers(model: Any, prefix: str = "") -> list[dict[str, Any]]:
-    found = []
-    for operation in getattr(model, "operations", None) or model.layers:
-        name = prefix + printable(operation.name)
-        if hasattr(operation, "layers") and operation.layers:
-            found += _layers(operation, f"{name}/")
-            continue
-        outputs = operation._inbound_nodes[0].output_tensors if operation._inbound_nodes else []
-        found.append({
-            "name": name, "type": type(operation).__name__,
-            "output_shape": list(outputs[0].shape) if outputs else None,
-            "parameters": operation.count_params() if hasattr(operation, "count_params") else 0,
-        })
-    return found

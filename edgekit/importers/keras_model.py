@@ -7,7 +7,9 @@ configuration.
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -15,13 +17,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edgekit.core.errors import EdgekitError, ImportRefused, ModelFileError
+from edgekit.core.errors import EdgekitError, ImportRefused, MissingExtraError, ModelFileError
 from edgekit.importers import frozen_graph, keras_checks, keras_inspect, saved_model
 from edgekit.runtime.spec import printable
 
 
 def load(path: Path, *, allow_lambda: bool = False, weights: Path | None = None) -> Any:
-    """The `keras.Model` in a file, not compiled.
+    """The `keras.Model` in a file, not compiled, on Keras' TensorFlow back end.
 
     Args:
         path: a `.keras` file, a whole-model `.h5`/`.hdf5` file, the JSON of an architecture (`model.to_json`), or
@@ -33,7 +35,12 @@ def load(path: Path, *, allow_lambda: bool = False, weights: Path | None = None)
         ImportRefused: refused by the checks; weights without an architecture or the other way round; weights that
             do not fit; classes that Keras does not have.
         ModelFileError: not a model, or damaged.
+        MissingExtraError: TensorFlow, Keras or h5py is not installed.
     """
+    for package in ("tensorflow", "keras", "h5py"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError("Reading a Keras model", "keras", package)
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the user trains with: converting takes TensorFlow's graphs
     name = printable(str(path))
     if path.is_dir():
         _no_weights(weights, name)
@@ -62,22 +69,18 @@ def load(path: Path, *, allow_lambda: bool = False, weights: Path | None = None)
     return model
 
 
-def save_as_keras(
-    path: str, target: str, allow_lambda: bool = False, weights: str | None = None
-) -> dict[str, Any]:
+def save_as_keras(path: str, target: str, allow_lambda: bool = False, weights: str | None = None) -> dict[str, Any]:
     """Load a model and save it to `target`, a new file whose name ends in `.keras`.
 
     Returns:
-        What it holds, as JSON: see `keras_inspect.describe`; with the `keras_version` that wrote it ("": unknown).
+        What it holds, as JSON: see `keras_inspect.describe`.
 
     Raises:
-        ImportRefused, ModelFileError: as `load`.
+        ImportRefused, ModelFileError, MissingExtraError: as `load`.
     """
-    source = Path(path)
-    model = load(source, allow_lambda=allow_lambda, weights=Path(weights) if weights else None)
+    model = load(Path(path), allow_lambda=allow_lambda, weights=Path(weights) if weights else None)
     model.save(target)
-    version = "" if source.is_dir() else keras_checks.check_model(source, allow_lambda=allow_lambda).keras_version
-    return {"keras_version": version, **keras_inspect.describe(model)}
+    return keras_inspect.describe(model)
 
 
 def _from_json(checked: keras_checks.CheckedFile, name: str, allow_lambda: bool, weights: Path | None) -> Any:
@@ -85,7 +88,7 @@ def _from_json(checked: keras_checks.CheckedFile, name: str, allow_lambda: bool,
 
     if weights is None:
         raise ImportRefused(f"{name} is an architecture without weights.",
-                            "Give them with --weights FILE (.weights.h5 or .h5).")
+                            "Give them with: edgekit import … --weights FILE (.weights.h5 or .h5)")
     found = keras_checks.check_weights(weights)
     if checked.legacy:
         return _from_keras2_json(checked, name, allow_lambda, weights, found.legacy)

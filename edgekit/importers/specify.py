@@ -105,12 +105,9 @@ def specify(
 def _provenance(source: Path, carried: ModelSpec | None) -> Provenance:
     if carried:
         return dataclasses.replace(carried.provenance, steps=(*carried.provenance.steps, "import"))
-    return Provenance(
-        printable(source.name),
-        modelfile.digest(source),
-        ("import",),
-        versions.of("tensorflow", "tensorflow-cpu", "keras"),
-    )
+    # .tflite and .onnx files are taken as they are; Keras models are loaded and saved again.
+    used = () if modelfile.sniff(source) in ("tflite", "onnx") else ("tensorflow", "tensorflow-cpu", "keras")
+    return Provenance(printable(source.name), modelfile.digest(source), ("import",), versions.of(*used))
 
 
 def _told(options: SpecOptions, facts: Facts, name: str) -> Known:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgekit.core import versions
 from edgekit.core.errors import EdgekitError, ImportRefused
 from edgekit.importers.facts import Facts
 from edgekit.importers.options import SpecOptions
@@ -42,6 +44,19 @@ def test_everything_is_told(source: Path) -> None:
     assert (spec.provenance.source, spec.provenance.steps) == ("m.tflite", ("import",))
     assert derived == ("its channel order is taken to be RGB (else say --channel-order BGR, as for OpenCV images)",)
     assert specify(source, SILENT, told(channel_order="BGR"), None)[1] == ()
+
+
+@pytest.mark.parametrize(
+    ("write", "used"),
+    [
+        (models.tflite, ()),
+        (models.onnx, ()),
+        (models.keras, ("tensorflow", "tensorflow-cpu", "keras")),
+    ],
+)
+def test_the_tools_that_were_used(tmp_path: Path, write: Callable[[Path], Path], used: tuple[str, ...]) -> None:
+    spec, _ = specify(write(tmp_path / "model"), SILENT, TOLD, None)
+    assert spec.provenance.tools == versions.of(*used)
 
 
 def test_what_nobody_says_is_asked_for_by_name(source: Path) -> None:
