@@ -81,3 +81,11 @@ def test_float_models_are_run_in_both_layouts(tmp_path: Path) -> None:
     model = open_interpreter(models.tflite(tmp_path / "nhwc.tflite"))
     expected = np.stack([models.expected(image) for image in small])
     assert np.allclose(check.run_float(model, small, "NHWC"), expected, atol=1e-5)
+
+
+def test_a_rare_class_that_is_lost_is_no_collapse() -> None:
+    reference = np.tile(np.array([[0.9, 0.1]], np.float32), (200, 1))
+    reference[7] = 0.495, 0.505
+    candidate = reference.copy()
+    candidate[7] = 0.502, 0.498
+    assert check.compare(reference, candidate, "int8").agreement == 0.995

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgekit.convert import onnx_graph, tflite_graph
 from edgekit.convert.run import SCHEMES, convert
 from edgekit.core import embed
+from edgekit.core.anatomy import anatomy
 from edgekit.core.errors import ConversionError, DataError, EdgekitError, ImportRefused, OutputError, SpecError
 from edgekit.runtime import modelfile
 from edgekit.runtime.classify import Classifier
@@ -307,6 +309,17 @@ def test_sources_that_cannot_be_converted(
     assert not (tmp_path / "made.tflite").exists()
 
 
+@pytest.mark.parametrize("kind", ["tflite", "onnx"])
+def test_half_precision_is_no_source(request: pytest.FixtureRequest, many: Path, tmp_path: Path, kind: str) -> None:
+    source: Path = request.getfixturevalue(f"float_{kind}")
+    half = convert(source, tmp_path / f"half.{kind}", quantize="float16", io="float32").path
+    embed.write_spec(half, dataclasses.replace(spec_of(half), scheme="none"), half)  # as an import has it
+    quantized: dict[str, Any] = {"quantize": "int8", "calibrate": many}
+    for arguments in ({}, quantized):
+        with pytest.raises(ImportRefused, match=rf"half\.{kind} is quantized already"):
+            convert(half, tmp_path / f"made.{kind}", **arguments)
+
+
 # --- calibration data
 
 
@@ -363,3 +376,53 @@ def test_warnings_about_what_may_be_wrong(float_tflite: Path, photos: Path, many
     [other_classes] = convert(source, tmp_path / "made.tflite", calibrate=photos).warnings
     assert "has the class 'blue', which the model does not know" in other_classes
     assert convert(float_tflite, tmp_path / "made.tflite", calibrate=photos).warnings == ()
+
+
+@pytest.mark.parametrize("write", [models.tflite, models.onnx])
+def test_a_file_of_the_same_format_is_compared_with_its_source(
+    write: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = models.with_spec(write(tmp_path / f"m.{write.__name__}"), models.spec(
+        preprocess=dataclasses.replace(models.spec().preprocess, mean=(10.0,) * 3, std=(2.0,) * 3)))
+    for graph in (tflite_graph.TFLiteGraph, onnx_graph.OnnxGraph):
+        right = graph.prepend_normalisation
+
+        def wrong(self: Any, mean: Any, std: Any, layout: str, right: Any = right) -> None:
+            right(self, mean, [3 * value for value in std], layout)
+
+        monkeypatch.setattr(graph, "prepend_normalisation", wrong)
+    with pytest.raises(ConversionError, match="answers differently"):
+        convert(source, tmp_path / f"out{source.suffix}")
+    assert not (tmp_path / f"out{source.suffix}").exists()
+
+
+def test_operator_codes_of_old_files(many: Path, tmp_path: Path) -> None:
+    """Before version 3a of the schema there was the deprecated field only."""
+
+    def age(file: models.TFLiteFile) -> None:
+        for code in file.model.operatorCodes:
+            code.builtinCode = 0
+
+    source = models.with_spec(models.tflite(tmp_path / "old.tflite", damage=age))
+    made = convert(source, tmp_path / "int8.tflite", quantize="int8", calibrate=many)
+    assert made.agreement == 1
+    assert any(kind.dtype == "int8" for kind in anatomy(made.path).weight_kinds)
+
+
+def test_onnx_of_an_old_opset_is_quantized(many: Path, tmp_path: Path) -> None:
+    def age(model: Any) -> None:
+        model.opset_import[0].version = 11
+        axes = model.graph.node[1].attribute.add(name="axes", type=7)
+        axes.ints.extend([1, 2])
+        del model.graph.node[1].input[1]
+
+    source = models.with_spec(models.onnx(tmp_path / "old.onnx", damage=age))
+    assert convert(source, tmp_path / "int8.onnx", quantize="int8", calibrate=many).agreement == 1
+
+
+def test_calibration_images_that_were_skipped_are_named(float_tflite: Path, photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos, tmp_path / "photos")
+    broken = next((tmp_path / "photos").rglob("*.png"))
+    broken.write_bytes(broken.read_bytes()[:60])
+    made = convert(float_tflite, tmp_path / "m.tflite", quantize="int8", calibrate=tmp_path / "photos", max_bad=1)
+    assert [name for name, _ in made.skipped] == [str(broken.relative_to(tmp_path / "photos"))]

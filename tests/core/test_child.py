@@ -206,3 +206,9 @@ def test_the_child_does_not_outlive_its_parent(
     process.send_signal(number)
     process.wait(WAIT)
     wait_until(lambda: not alive(pid), "the child ends")
+
+
+def test_modules_in_the_working_folder_are_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('imported from the working folder')")
+    monkeypatch.chdir(tmp_path)
+    assert "edgekit" in child.call("edgekit.core.versions:of")

@@ -302,3 +302,17 @@ def test_nothing_is_said_on_stderr(tmp_path: Path, closed: bool) -> None:
         command = ["sh", "-c", 'exec "$@" 2>&-', "sh", *command]
     result = subprocess.run(command, capture_output=True, text=True)
     assert (result.returncode, result.stdout, result.stderr) == (0, "done\n", "")
+
+
+def test_an_onnx_graph_that_is_open_but_fixed_inside_is_run_one_by_one(tmp_path: Path) -> None:
+    def fix(model: Any) -> None:
+        from onnx import helper, numpy_helper
+
+        model.graph.initializer.append(numpy_helper.from_array(np.array([1, 3], np.int64), "one"))
+        model.graph.node.insert(3, helper.make_node("Reshape", ["logits", "one"], ["reshaped"]))
+        model.graph.node[4].input[0] = "reshaped"
+
+    images = np.stack([models.colour(200, 0, 0), models.colour(0, 200, 0)]).astype(np.float32)
+    answers = open_interpreter(models.onnx(tmp_path / "m.onnx", damage=fix)).run(images)
+    assert answers.shape == (2, 3)
+    assert answers.argmax(1).tolist() == [0, 1]

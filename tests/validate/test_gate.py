@@ -152,3 +152,10 @@ def test_impossible_limits_are_refused(limits: dict[str, Any]) -> None:
     with pytest.raises(EdgekitError, match=f"The gate's {next(iter(limits))} is") as caught:
         Gate(**limits)
     assert caught.value.exit_code == 2
+
+
+def test_the_limits_that_apply() -> None:
+    assert Gate().limits(labelled=True) == {"max_drop": 1.0}
+    assert Gate().limits(labelled=False) == {"min_agreement": 98.0}
+    strict = Gate(min_agreement=99, max_size_bytes=10)
+    assert strict.limits(labelled=False) == {"min_agreement": 99, "max_size_bytes": 10}
