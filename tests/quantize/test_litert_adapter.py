@@ -15,6 +15,9 @@ from edgekit.runtime.spec import Quantization
 from tests.keras_models import SIDE, images
 from tests.session_models import without_spec
 
+# The calibrator and the test look into the interpreter on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore:Warning. Enabling `experimental_preserve_all_tensors`")
+
 SAMPLES = images(40, 5)[0]
 
 
@@ -87,7 +90,6 @@ def activations(path: Path, inputs: NDArray[np.uint8]) -> dict[str, tuple[float,
     return {name: (min(map(np.min, values)), max(map(np.max, values))) for name, values in found.items()}
 
 
-@pytest.mark.filterwarnings("ignore:Warning. Enabling `experimental_preserve_all_tensors`")
 def test_ranges_are_the_minimum_and_the_maximum_of_all_images(source: Path, samples: Path, tmp_path: Path) -> None:
     ranges = quantize(source, tmp_path / "q.tflite", "int8", samples)
     true = activations(source, SAMPLES)
