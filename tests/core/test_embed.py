@@ -123,8 +123,8 @@ def test_metadata_of_others_is_kept(tmp_path: Path) -> None:
     models.with_spec(models.with_spec(path), models.spec(scheme="unknown"))
     with modelfile.mapped(path) as data:
         found = modelfile.tflite_metadata(data)
-    assert found["min_runtime_version"] == b"1.14.0".ljust(16, b"\0")
-    assert found["CONVERSION_METADATA"] == b"\1\2\3"
+    assert bytes(found["min_runtime_version"]) == b"1.14.0".ljust(16, b"\0")
+    assert bytes(found["CONVERSION_METADATA"]) == b"\1\2\3"
     assert set(found) == {"min_runtime_version", "CONVERSION_METADATA", "TFLITE_METADATA", "EDGEKIT_SPEC"}
 
 
@@ -174,7 +174,7 @@ def test_weights_outside_of_the_flatbuffer_survive(tmp_path: Path) -> None:
     assert plain(tflite_parts(path).subgraphs) == plain(tflite_parts(inside).subgraphs)
     assert all(not buffer.offset for buffer in tflite_parts(path).buffers)
     with modelfile.mapped(path) as data:
-        assert modelfile.tflite_metadata(data)["min_runtime_version"] == b"1.14.0".ljust(16, b"\0")
+        assert bytes(modelfile.tflite_metadata(data)["min_runtime_version"]) == b"1.14.0".ljust(16, b"\0")
     digest = modelfile.digest(path)
     assert modelfile.digest(models.with_spec(path)) == digest
 
