@@ -32,7 +32,7 @@ MAX_MEMBERS = 1000
 MAX_OBJECTS = 200_000
 MAX_ATTRIBUTE_ITEMS = 100_000
 
-CONFIG_MEMBER, METADATA_MEMBER, WEIGHTS_MEMBER = "config.json", "metadata.json", "model.weights.h5"
+CONFIG_MEMBER, WEIGHTS_MEMBER = "config.json", "model.weights.h5"
 OWN_CLASS = "edgekit>FrozenGraph"
 EXPORT_INSTEAD = "Export the model where its code is (model.export), and import that SavedModel."
 
@@ -57,7 +57,6 @@ class CheckedFile:
     """
 
     kind: str
-    keras_version: str
     config: dict[str, Any]
     legacy: bool
 
@@ -86,7 +85,7 @@ def check_model(path: Path, *, allow_lambda: bool = False) -> CheckedFile:
                 raise ImportRefused(f"{name} is larger than {MAX_CONFIG_BYTES >> 20} MB; no architecture is.")
             config = _parse(stream.read(), name)
             _check_config(config, name, allow_lambda)
-            return CheckedFile("json", _version(config.get("keras_version")), config, "module" not in config)
+            return CheckedFile("json", config, "module" not in config)
     raise ModelFileError(f"{name} is not a Keras model: neither a .keras archive, nor HDF5, nor JSON.",
                          "Name a .keras or .h5 file, or the JSON of an architecture.")
 
@@ -123,7 +122,6 @@ def _check_archive(stream: IO[bytes], size: int, name: str, allow_lambda: bool) 
         with zipfile.ZipFile(stream) as archive:
             _check_members(archive.infolist(), size, name)
             config = _parse(_content(archive, CONFIG_MEMBER), name)
-            metadata = _parse(_content(archive, METADATA_MEMBER), name) if METADATA_MEMBER in archive.namelist() else {}
             _check_config(config, name, allow_lambda)
             weights = _content(archive, WEIGHTS_MEMBER)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
@@ -131,7 +129,7 @@ def _check_archive(stream: IO[bytes], size: int, name: str, allow_lambda: bool) 
     if weights[:8] != _HDF5_MAGIC:
         raise ModelFileError(f"{name} is damaged: its {WEIGHTS_MEMBER} is not an HDF5 file.", _SAVE_AGAIN)
     _walk_hdf5(io.BytesIO(weights), len(weights), f"{name} ({WEIGHTS_MEMBER})")
-    return CheckedFile("keras", _version(metadata.get("keras_version")), config, legacy=False)
+    return CheckedFile("keras", config, legacy=False)
 
 
 def _content(archive: zipfile.ZipFile, member: str) -> bytes:
@@ -182,12 +180,12 @@ def _check_hdf5(stream: IO[bytes], size: int, name: str, allow_lambda: bool) -> 
         raise ImportRefused(f"{name} has a model_config of more than {MAX_CONFIG_BYTES >> 20} MB.")
     parsed = _parse(config, name)
     _check_config(parsed, name, allow_lambda)
-    return CheckedFile("h5", _version(root.get("keras_version")), parsed, legacy=True)
+    return CheckedFile("h5", parsed, legacy=True)
 
 
 def _weights(root: dict[str, Any], groups: set[str]) -> CheckedFile:
     legacy = bool(root.keys() & {"layer_names", "layer_names0"}) or "model_weights" in groups
-    return CheckedFile("weights", _version(root.get("keras_version")), {}, legacy)
+    return CheckedFile("weights", {}, legacy)
 
 
 def _walk_hdf5(stream: IO[bytes], size: int, name: str) -> tuple[dict[str, Any], set[str]]:
@@ -219,7 +217,7 @@ def _walk_hdf5(stream: IO[bytes], size: int, name: str) -> tuple[dict[str, Any],
                     if address not in seen:
                         seen.add(address)
                         waiting.append((child, f"{place}/{key}"))
-            told = ("model_config", "keras_version", "layer_names", "layer_names0")
+            told = ("model_config", "layer_names", "layer_names0")
             return {key: file.attrs[key] for key in told if key in file.attrs}, set(file)
     except EdgekitError:
         raise
@@ -338,12 +336,6 @@ def _told(entry: dict[str, Any]) -> str:
     told = f"{module}.{class_name}" if isinstance(module, str) and module != "builtins" else str(class_name)
     layer = inner.get("name") if isinstance(inner, dict) else inner if class_name == "function" else None
     return printable(f"{told[:100]} ({layer[:60]!r})" if isinstance(layer, str) else told[:100])
-
-
-def _version(value: object) -> str:
-    if isinstance(value, bytes):
-        value = value.decode(errors="replace")
-    return printable(value)[:40] if isinstance(value, str) else ""
 
 
 def _too_deep(name: str) -> ImportRefused:
