@@ -157,7 +157,7 @@ def _check_members(members: list[zipfile.ZipInfo], size: int, name: str) -> None
         if member.compress_type not in modelfile.COMPRESSION:
             raise ImportRefused(f"{name} has the member {printable(member.filename)[:100]!r} compressed in a way that "
                                 "Keras does not use.", _SAVE_AGAIN)
-        if member.filename in (CONFIG_MEMBER, METADATA_MEMBER) and member.file_size > MAX_CONFIG_BYTES:
+        if member.filename == CONFIG_MEMBER and member.file_size > MAX_CONFIG_BYTES:
             raise ImportRefused(f"{name} has a {member.filename} of more than {MAX_CONFIG_BYTES >> 20} MB.")
 
 
