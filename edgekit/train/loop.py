@@ -45,7 +45,8 @@ def run(
     model = backbones.cnn(height, width, channels, classes)
     steps = -(-len(labels[0]) // batch_size)
     rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps * epochs)
-    model.compile(optimizer=keras.optimizers.AdamW(rate, WEIGHT_DECAY), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    optimizer = keras.optimizers.AdamW(rate, WEIGHT_DECAY)
+    model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     stop = keras.callbacks.EarlyStopping(monitor="val_loss", patience=PATIENCE, restore_best_weights=True)
 
     class Report(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is untyped
