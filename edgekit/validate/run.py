@@ -23,6 +23,7 @@ from edgekit.validate.score import Latency, Models, Scored, latency, score
 from edgekit.validate.statistics import Parity, compare
 
 GOLDEN_CANDIDATES = 48
+MIN_JUDGED = 10  # fewer images may well be of one class
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def validate(
             raise
         size = path.stat().st_size
         judgement = judge(parity, gate, time.p50 if time else None, size)
-        notes = tuple(_differences(spec, other, order))
+        notes = (*_doubts(scored[0].scores, spec), *_differences(spec, other, order))
         found.append(Candidate(path, other.scheme, size, result.images_per_second, time, parity, judgement, notes))
     if stamp:
         digest = seen.digest()
@@ -149,6 +150,14 @@ def _label_order(reference: ModelSpec, candidate: ModelSpec, reference_path: Pat
     order = np.empty(len(ours), np.intp)
     order[ours] = theirs
     return order
+
+
+def _doubts(scores: NDArray[np.float32], spec: ModelSpec) -> Iterator[str]:
+    """What speaks against a reference, from its scores, float32 [N, labels]."""
+    answers = np.unique(scores.argmax(1))
+    if len(answers) == 1 and len(scores) >= MIN_JUDGED:
+        label = printable(spec.labels[answers[0]])
+        yield f"the reference calls every image {label!r}: agreeing with it proves little"
 
 
 def _differences(reference: ModelSpec, candidate: ModelSpec, order: NDArray[np.intp]) -> Iterator[str]:

@@ -301,3 +301,10 @@ def test_one_bad_candidate_and_none_is_stamped(reference: Path, many: Path, tmp_
     with pytest.raises(SpecError):
         validate(reference, [candidate, made(tmp_path / "other.tflite", other)], many, stamp=True)
     assert candidate.read_bytes() == before
+
+
+def test_a_reference_that_always_says_the_same_is_told(tmp_path: Path) -> None:
+    dull = models.with_spec(models.tflite(tmp_path / "dull.tflite", weights=np.zeros((3, 3), np.float32)))
+    np.savez(tmp_path / "data.npz", x=np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8))
+    found = validate(dull, [dull], tmp_path / "data.npz")
+    assert found.candidates[0].notes == ("the reference calls every image 'red': agreeing with it proves little",)
