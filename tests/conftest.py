@@ -6,6 +6,7 @@ import ctypes
 import importlib.util
 import os
 import shutil
+import signal
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -66,6 +67,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["EDGEKIT_CACHE"] = str(folder / "cache")
     os.environ["KERAS_HOME"] = str(folder / "keras")  # the user's keras.json may change Keras' defaults
     os.environ["MPLCONFIGDIR"] = str(folder / "matplotlib")  # MediaPipe imports it
+    # Where tests run in the background, Ctrl-C is ignored, and so it would be in the processes that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -18,6 +18,8 @@ import pytest
 from edgekit.core import child, errors
 from edgekit.core.errors import ChildCrashed, ChildLimit, ConversionError, EdgekitError
 
+ROOT = Path(__file__).resolve().parents[2]
+
 WAIT = 30.0  # seconds until a test gives up waiting for another process
 
 
@@ -187,7 +189,8 @@ def test_nothing_stays_open_or_running() -> None:
 def parent(tmp_path: Path) -> Any:
     """A parent process that waits for its child; gives both process ids."""
     started = tmp_path / "started"
-    code = "import sys; from edgekit.core import child\nchild.call('tests.core.in_child:sleep', started=sys.argv[1])"
+    code = "from edgekit.core import child\nchild.call('tests.core.in_child:sleep', started=sys.argv[1])"
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"
     process = subprocess.Popen([sys.executable, "-c", code, str(started)], stderr=subprocess.PIPE, text=True)
     try:
         wait_until(started.exists, "the child starts")
