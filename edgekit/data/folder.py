@@ -15,7 +15,7 @@ from edgekit.runtime.spec import printable
 IMAGE_EXTENSIONS = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".gif"))
 # Images that edgekit does not decode. They are listed all the same, so that reading names them.
 OTHER_IMAGE_EXTENSIONS = frozenset((
-    ".tif", ".tiff", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".ico", ".tga", ".ppm", ".pgm", ".psd", ".svg",
+    ".tif", ".tiff", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".ico", ".tga", ".ppm", ".pgm", ".psd",
     ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2",
 ))
 SPLIT_NAMES = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
