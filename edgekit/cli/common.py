@@ -89,7 +89,8 @@ def print_json(value: Any, indent: int | None = 2) -> None:
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        fields = (field for field in dataclasses.fields(value) if field.metadata.get("json", True))
+        return {field.name: getattr(value, field.name) for field in fields}
     return str(value)
 
 

@@ -7,7 +7,7 @@ import importlib.util
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from edgekit.data.splits import stratified_split
 from edgekit.data.stream import BadImages, readable
 from edgekit.runtime.spec import Crop, InputSpec, ModelSpec, OutputSpec, Preprocess, Provenance, printable
 from edgekit.train import pixels as pixels_of
+from edgekit.train.evaluation import Evaluation
 from edgekit.train.pixels import statistics
 
 FRACTIONS = (0.7, 0.15, 0.15)
@@ -33,20 +34,29 @@ MEASURED = 512  # images whose pixel statistics the spec keeps
 
 @dataclass(frozen=True)
 class Trained:
-    """What `train` made. `history` has one entry an epoch: loss, accuracy, val_loss, val_accuracy (0..1).
+    """What `train` made.
 
-    `top1` and `recall` (by label; None where nothing of a class was held out) are on images that training never saw.
+    `history` has one entry for each epoch of training the network (none where only a head was fitted): loss, accuracy,
+    val_loss, val_accuracy (0..1). `selection` has one entry for each strength of regularisation that was tried on the
+    head by cross-validation: regularisation, loss, accuracy, chosen. `top1` and `recall` (by label; None where
+    nothing of a class was held out) are on images that training never saw.
     """
 
     path: Path
     labels: tuple[str, ...]
+    backbone: str
+    reason: str
+    spec: ModelSpec
     images: dict[str, int]
     history: list[dict[str, float]]
     stopped_at: int
     top1: float
     recall: dict[str, float | None]
     parameters: int
+    selection: list[dict[str, Any]]
+    notes: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
+    evaluation: Evaluation = field(repr=False, metadata={"json": False})
 
 
 def train(
@@ -114,7 +124,7 @@ def train(
         provenance = dataclasses.replace(
             spec.provenance, trained_on=statistics(seen.read(range(min(len(seen), MEASURED))))
         )
-        bare = work / "bare.keras"
+        bare, answers = work / "bare.keras", work / "scores.npy"
         made = child.call(
             "edgekit.train.loop:run",
             purpose="Training",
@@ -126,12 +136,15 @@ def train(
             batch_size=batch_size,
             seed=seed,
             output=str(bare),
+            answers=str(answers),
         )
-        embed.write_spec(bare, dataclasses.replace(spec, provenance=provenance), output)
+        spec = dataclasses.replace(spec, provenance=provenance)
+        embed.write_spec(bare, spec, output)
+        scores: NDArray[np.float32] = np.load(answers)
     truth = np.array(parts[2]["labels"])
     if held_out is not None:
         truth = np.array(align(require_labels(held_out), labels, str(held_out.source), output.name))[truth]
-    right = np.array(made["predicted"]) == truth
+    right = scores.argmax(1) == truth
     recall = {
         label: float(right[truth == index].mean()) if (truth == index).any() else None
         for index, label in enumerate(labels)
@@ -140,13 +153,19 @@ def train(
     return Trained(
         output,
         labels,
+        "cnn",
+        "",
+        spec,
         images,
         made["history"],
         made["stopped_at"],
         float(right.mean()),
         recall,
         made["parameters"],
+        [],
+        (),
         tuple(bad.skipped),
+        Evaluation(sets[2], scores, truth),
     )
 
 

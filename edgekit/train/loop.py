@@ -20,14 +20,15 @@ PREDICTED_AT_ONCE = 256
 
 
 def run(
-    parts: list[dict[str, Any]], shape: list[int], classes: int, epochs: int, batch_size: int, seed: int, output: str
+    parts: list[dict[str, Any]], shape: list[int], classes: int, epochs: int, batch_size: int, seed: int, output: str,
+    answers: str,
 ) -> dict[str, Any]:
     """Train the CNN on the first of `parts`, stop early by the second, and answer for the third.
 
     Each part is {"pixels": file, "labels": class indices}. Progress is reported after every epoch.
 
     Returns:
-        {"history", "stopped_at", "parameters", "predicted": class indices [held out]}
+        {"history", "stopped_at", "parameters"}; the scores of the third part go to the file `answers`.
 
     Raises:
         ConversionError: the loss is not finite.
@@ -70,11 +71,11 @@ def run(
         for epoch in range(len(trained.history["loss"]))
     ]
     keras.Model(model.inputs, model.outputs, name=model.name).save(output)  # without the optimizer's state
+    np.save(answers, _predict(model, files[2]))
     return {
         "history": history,
         "stopped_at": len(history),
         "parameters": int(model.count_params()),
-        "predicted": _predict(model, files[2]),
     }
 
 
@@ -115,10 +116,10 @@ def _batches(pixels: PixelFile, labels: NDArray[np.int64], size: int, seed: int 
     return Batches()
 
 
-def _predict(model: Any, pixels: PixelFile) -> list[int]:
-    """The class that the model gives to each image."""
-    classes: list[int] = []
+def _predict(model: Any, pixels: PixelFile) -> NDArray[np.float32]:
+    """The scores that the model gives to each image, float32 [N, classes]."""
+    scores = []
     for start in range(0, len(pixels), PREDICTED_AT_ONCE):
         images = pixels.read(range(start, min(start + PREDICTED_AT_ONCE, len(pixels))))
-        classes += np.asarray(model(images.astype(np.float32), training=False)).argmax(1).tolist()
-    return classes
+        scores.append(np.asarray(model(images.astype(np.float32), training=False), np.float32))
+    return np.concatenate(scores)
