@@ -29,6 +29,13 @@ max_bad_option = click.option(
     metavar="N",
     help="Skip up to N unreadable images.",
 )
+device_option = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "gpu"]),
+    default="auto",
+    show_default=True,
+    help="Where to train; auto takes GPUs where there are any.",
+)
 weights_option = click.option("--weights", type=MODEL, metavar="FILE", help="The weights of an architecture in JSON.")
 lambda_option = click.option(
     "--allow-lambda", is_flag=True, help="Load Lambda layers. They run code from the file: only for files you trust."

@@ -3,91 +3,133 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgekit.cli import common
+
+if TYPE_CHECKING:
+    from edgekit.train.fit import Trained
 
 
 @click.command()
 @click.argument("data", type=common.DATA)
 @click.option("-o", "--output", type=common.MODEL, required=True, help="The .keras file to write.")
 @click.option(
+    "--backbone",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="auto, cnn (small, from scratch), efficientnet-lite0, or a classifier of keras.applications, such as "
+    "mobilenet-v2. auto looks at the size of the images.",
+)
+@click.option(
+    "--weights",
+    default="imagenet",
+    show_default=True,
+    metavar="imagenet|none|FILE",
+    help="What the backbone knows already; none trains it from scratch. Those of efficientnet-lite0 are installed, "
+    "Keras downloads those of its own networks once.",
+)
+@click.option(
     "--input-size",
     type=click.IntRange(8, 512),
     metavar="N",
-    help="Side of the square input in pixels.  [default: that of the images, at most 96]",
+    help="Side of the square input in pixels.  [default: the backbone's; for cnn that of the images, at most 96]",
+)
+@click.option(
+    "--fine-tune",
+    type=click.IntRange(0, 1000),
+    default=0,
+    show_default=True,
+    metavar="EPOCHS",
+    help="Then train all layers; kept where it is better on validation images.",
 )
 @click.option(
     "--epochs",
     type=click.IntRange(1, 10_000),
     default=60,
     show_default=True,
-    help="The most passes over the training images.",
+    help="From scratch: the most passes over the training images.",
 )
 @click.option("--batch-size", type=click.IntRange(1, 4096), default=32, show_default=True, help="Images a step.")
+@click.option(
+    "--label-smoothing", type=click.FloatRange(0, 0.5), default=0.0, show_default=True, metavar="SHARE",
+    help="Probability to take from the right label and spread over all.",
+)
+@click.option(
+    "--mixup", type=click.FloatRange(0, 10), default=0.0, show_default=True, metavar="ALPHA",
+    help="Mix images and labels in pairs while a network is trained; 0.2 is usual.",
+)
+@click.option(
+    "--class-weights", type=click.Choice(["none", "balanced"]), default="none", show_default=True,
+    help="balanced: every class counts the same, however many images it has.",
+)
+@click.option(
+    "--mirror/--no-mirror", default=True, show_default=True,
+    help="Whether a mirrored photo is still one of its class. The cnn never sees mirrored ones.",
+)
+@click.option(
+    "--precision", type=click.FloatRange(0, 100), default=95.0, show_default=True, metavar="PERCENT",
+    help='How many of the sure answers shall be right; less certain ones become "not sure". 0: always sure.',
+)
+@common.device_option
+@click.option(
+    "--resume", type=click.Path(path_type=Path), metavar="FOLDER",
+    help="Keep the run in FOLDER until it is done; a run that was stopped goes on from there.",
+)
 @common.seed_option
 @common.max_bad_option
 @common.json_option
-def train(
-    data: Path,
-    output: Path,
-    input_size: int | None,
-    epochs: int,
-    batch_size: int,
-    seed: int,
-    max_bad: int,
-    as_json: bool,
-) -> None:
-    """Train a small CNN from scratch on labelled images.
+def train(data: Path, output: Path, precision: float, as_json: bool, **options: Any) -> None:
+    """Train a classifier on labelled images: from few photos, on top of a network that knows a million others.
 
     DATA is a folder with a subfolder per class, a .csv or .jsonl manifest (path,label), or an .npz file (x, y).
-    70 % of the images are trained on, 15 % decide when to stop, and 15 % are held out for the report. Beside the
-    model, OUTPUT.curve.svg shows the learning curve.
+    15 % of the images are held out for the report. With a pretrained backbone a regularised linear head is fitted to
+    its features, chosen by cross-validation; small images are learned from scratch by a small CNN.
     """
     from edgekit.report.curve import write_curve
     from edgekit.train.fit import train as run
 
     with common.progress("Training") as show:
-
-        def on_progress(figures: dict[str, Any]) -> None:
-            show(
-                figures["done"],
-                figures["total"],
-                f"loss {figures['loss']:.3f}  accuracy {figures['accuracy']:.1%}  "
-                f"validation {figures['val_accuracy']:.1%}",
-            )
-
         made = run(
             data,
             output,
-            input_size=input_size,
-            epochs=epochs,
-            batch_size=batch_size,
-            seed=seed,
-            max_bad=max_bad,
-            on_progress=on_progress,
+            precision=precision / 100,
+            **options,
+            on_progress=lambda figures: show(figures["done"], figures["total"], stage_of(figures)),
         )
     curve = output.with_suffix(".curve.svg")
-    write_curve(made.history, curve)
+    if made.history:
+        write_curve(made.history, curve)
     if as_json:
         common.print_json(made)
         return
+    print_training(made)
+    common.tell(f"wrote {output}{f' and {curve}' if made.history else ''}")
+
+
+def stage_of(figures: dict[str, Any]) -> str:
+    """What training is at, in a few words."""
+    if figures["stage"] == "features":
+        return "images seen by the pretrained network"
+    if figures["stage"] == "head":
+        return "strengths of regularisation"
+    return f"loss {figures['loss']:.3f}  accuracy {figures['accuracy']:.1%}  validation {figures['val_accuracy']:.1%}"
+
+
+def print_training(made: Trained) -> None:
+    """How well the model does on the images held out, and what was found on the way."""
     for name, reason in made.skipped:
         common.warn(f"skipped {name}: {reason}")
-    rows = [(label, "–" if recall is None else f"{recall:.1%}") for label, recall in made.recall.items()]
-    common.print_table(("label", "recall"), [(label_of(label), recall) for label, recall in rows])
-    lasted = "1 epoch" if made.stopped_at == 1 else f"{made.stopped_at} epochs"
+    common.tell(f"{made.backbone}: {made.reason}")
+    rows = [(common.shown(label), "–" if recall is None else f"{recall:.1%}") for label, recall in made.recall.items()]
+    common.print_table(("label", "recall"), rows)
+    for note in made.notes:
+        common.tell(note)
+    lasted = f", {len(made.history)} epoch{'' if len(made.history) == 1 else 's'}" if made.history else ""
     click.echo(
         f"top-1 {made.top1:.1%} on {made.images['held out']} held-out images "
-        f"(trained on {made.images['training']}, {lasted}, {made.parameters:,} parameters)"
+        f"(trained on {made.images['training']}{lasted}, {made.parameters:,} parameters)"
     )
-    common.tell(f"wrote {output} and {curve}")
-
-
-def label_of(label: str) -> str:
-    """A label as it may be shown."""
-    from edgekit.runtime.spec import printable
-
-    return printable(label)

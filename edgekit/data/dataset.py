@@ -85,6 +85,18 @@ class Dataset:
         part._indices = self._indices[np.asarray(indices, np.int64)]
         return part
 
+    def unlabelled(self) -> Dataset:
+        """These images without their labels."""
+        part = copy.copy(self)
+        part.labels = part._targets = None
+        return part
+
+    def joined(self, other: Dataset) -> Dataset:
+        """These images, and then those of another part of the same data set."""
+        whole = copy.copy(self)
+        whole._indices = np.concatenate([self._indices, other._indices])
+        return whole
+
     def digest(self) -> str:
         """A SHA-256 over the labels and every image's content and label, in order.
 

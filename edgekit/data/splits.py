@@ -90,6 +90,18 @@ def duplicates_across_classes(dataset: Dataset) -> list[tuple[str, ...]]:
             if len(set(map(dataset.label, group))) > 1]
 
 
+def distinct_images(dataset: Dataset) -> list[int]:
+    """How many different images each class has; one that lies in several classes counts for the first of them.
+
+    Raises:
+        ImageError: an image cannot be read.
+    """
+    counts = [0] * len(dataset.labels or ("",))
+    for group in _groups(dataset).values():
+        counts[min(dataset.label(index) or 0 for index in group)] += 1
+    return counts
+
+
 def _groups(dataset: Dataset) -> dict[str, Group]:
     groups: dict[str, Group] = {}
     for index in range(len(dataset)):

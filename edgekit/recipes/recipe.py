@@ -12,19 +12,12 @@ from typing import Any
 from edgekit.convert.run import SCHEMES
 from edgekit.core.errors import EdgekitError
 from edgekit.runtime.spec import printable
+from edgekit.train.settings import Settings
 from edgekit.validate.gate import Gate
 
 FILE = "recipe.toml"
-
-
-@dataclass(frozen=True)
-class Train:
-    """[train]: see `edgekit.train.fit.train`."""
-
-    input_size: int | None = None
-    epochs: int = 60
-    batch_size: int = 32
-    seed: int = 0
+NOT_IN_RECIPES = ("device",)  # a matter of the machine
+USUAL_MAX_DROP = 2.0  # points; a limit of 1 cannot be decided by fewer than 400 photos, however well they agree
 
 
 @dataclass(frozen=True)
@@ -46,14 +39,24 @@ class GateLimits:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe. `data` is relative to the recipe's folder."""
+    """A recipe. `folder` is where it lies, and `data` an absolute path or one that holds from here; None: to be given.
+
+    The model is trained as `train` says, or it is the ImageNet network `pretrained` itself.
+    """
 
     name: str
-    data: str
     folder: Path
-    train: Train = field(default_factory=Train)
+    data: Path | None = None
+    train: Settings = field(default_factory=Settings)
+    pretrained: str | None = None
     convert: Convert = field(default_factory=Convert)
     gate: GateLimits = field(default_factory=GateLimits)
+
+
+def usual_recipe(data: Path) -> Recipe:
+    """What is built from photos alone: a classifier, converted to float32 and int8 `.tflite`, and compared."""
+    name = re.sub(r"[^\w.-]+", "-", data.absolute().stem).strip("-.") or "model"
+    return Recipe(name, data.absolute().parent, data, convert=Convert(("none", "int8")), gate=GateLimits(USUAL_MAX_DROP))
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -68,24 +71,26 @@ def read_recipe(path: Path) -> Recipe:
         document = tomllib.loads(file.read_text("utf-8"))
     except OSError as error:
         raise EdgekitError(
-            f"There is no recipe at {shown}: {error.strerror}.", f"Name a folder with a {FILE}, such as models/digits."
+            f"There is no recipe at {shown}: {error.strerror}.",
+            f"Name a folder with a {FILE}, such as models/digits; or give only --data and -o.",
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise EdgekitError(f"{shown} is not valid TOML: {error}.") from error
-    sections: dict[str, Any] = {"train": Train, "convert": Convert, "gate": GateLimits}
+    sections: dict[str, Any] = {"train": Settings, "convert": Convert, "gate": GateLimits}
     values: dict[str, Any] = {"folder": file.parent}
     for key, value in document.items():
         if key in sections:
             values[key] = _section(sections[key], value, key, shown)
-        elif key in ("name", "data") and isinstance(value, str):
+        elif key in ("name", "pretrained") and isinstance(value, str):
             values[key] = value
+        elif key == "data" and isinstance(value, str):
+            values[key] = file.parent / value
         else:
             raise EdgekitError(f"{shown}: {printable(key)[:40]!r} is not an entry of a recipe, or of the wrong type.")
-    for key in ("name", "data"):
-        if key not in values:
-            raise EdgekitError(f"{shown} lacks {key!r}.")
+    if "name" not in values:
+        raise EdgekitError(f"{shown} lacks 'name'.")
     recipe = Recipe(**values)
-    _check(recipe, shown)
+    _check(recipe, document, shown)
     return recipe
 
 
@@ -95,27 +100,31 @@ def _section(kind: Any, table: Any, name: str, shown: str) -> Any:
     known = typing.get_type_hints(kind)
     values = {}
     for key, value in table.items():
-        if key not in known or not _fits(value, known[key]):
+        if key not in known or key in NOT_IN_RECIPES or not _fits(value, known[key]):
             raise EdgekitError(f"{shown}: {printable(key)[:40]!r} in [{name}] is not known, or of the wrong type.")
         values[key] = tuple(value) if isinstance(value, list) else value
-    return kind(**values)
+    try:
+        return kind(**values)
+    except EdgekitError as error:
+        error.message = f"{shown}: [{name}]: {error.message}"
+        raise
 
 
 def _fits(value: Any, kind: Any) -> bool:
     """Whether a value of TOML is of the kind of one of the fields above."""
     if kind == tuple[str, ...]:
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
-    numbers = (int, float) if float in (kind, *typing.get_args(kind)) else int
-    return isinstance(value, numbers) and not isinstance(value, bool)
+    kinds = typing.get_args(kind) or (kind,)
+    if isinstance(value, bool):
+        return bool in kinds
+    return isinstance(value, kinds) or (float in kinds and isinstance(value, int))
 
 
-def _check(recipe: Recipe, shown: str) -> None:
-    train, convert = recipe.train, recipe.convert
+def _check(recipe: Recipe, document: dict[str, Any], shown: str) -> None:
+    convert = recipe.convert
     checks = [
         (re.fullmatch(r"\w[\w.-]*", recipe.name), "'name' names files: letters, digits, '.', '-' and '_'"),
-        (train.epochs >= 1, "'epochs' in [train] must be 1 or more"),
-        (train.batch_size >= 1, "'batch_size' in [train] must be 1 or more"),
-        (0 <= train.seed < 2**31, "'seed' in [train] must be 0 or more, and less than 2^31"),
+        (not (recipe.pretrained and "train" in document), "'pretrained' takes a network as it is: leave out [train]"),
         (convert.samples >= 2, "'samples' in [convert] must be 2 or more"),
     ]
     for target in ("tflite", "onnx"):

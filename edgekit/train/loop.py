@@ -1,88 +1,111 @@
-"""The training loop. It runs in a child process, since it imports Keras; on any Keras back end."""
+"""The training loop of a network: augmented batches, early stopping, checkpoints. Needs Keras, on TensorFlow or JAX."""
 
 from __future__ import annotations
 
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.core import child
-from edgekit.core.errors import ConversionError
-from edgekit.train import backbones
-from edgekit.train.pixels import PixelFile, augment
+from edgekit.core import files
+from edgekit.core.errors import ConversionError, DataError
+from edgekit.runtime.spec import printable
+from edgekit.train.augment import Augment
+from edgekit.train.head import targets_of
+from edgekit.train.pixels import PixelFile
 
-PATIENCE = 20
-LEARNING_RATE = 3e-3
-WEIGHT_DECAY = 0.02  # decoupled: Loshchilov and Hutter 2019, arXiv:1711.05101
-PREDICTED_AT_ONCE = 256
+Batch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
-def run(
-    parts: list[dict[str, Any]], shape: list[int], classes: int, epochs: int, batch_size: int, seed: int, output: str,
-    answers: str,
-) -> dict[str, Any]:
-    """Train the CNN on the first of `parts`, stop early by the second, and answer for the third.
+@dataclass(frozen=True)
+class Part:
+    """Images to train or judge on: their place in the pixel file, their labels [N] and weights [N]."""
 
-    Each part is {"pixels": file, "labels": class indices}. Progress is reported after every epoch.
+    pixels: PixelFile
+    images: range
+    truth: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train: `patience` epochs without a better validation loss end it, and the best epoch's weights stay."""
+
+    epochs: int
+    batch_size: int
+    patience: int
+    label_smoothing: float
+    mixup: float
+    augment: Augment
+    seed: int
+    workers: int = 1
+
+
+def fit(
+    model: Any,
+    labels: int,
+    training: Part,
+    validation: Part,
+    plan: Plan,
+    checkpoint: Path | None,
+    on_epoch: Callable[[int, dict[str, float]], None],
+) -> list[dict[str, float]]:
+    """Train a compiled model (softmax outputs, categorical cross entropy); afterwards it has its best epoch's weights.
+
+    Args:
+        checkpoint: a file that is written after every epoch. If it is there already, training goes on from it and
+            ends where the whole run would have.
+        on_epoch: told every epoch, from 1, with its figures.
 
     Returns:
-        {"history", "stopped_at", "parameters"}; the scores of the third part go to the file `answers`.
+        The figures of every epoch: loss, accuracy, val_loss, val_accuracy.
 
     Raises:
         ConversionError: the loss is not finite.
+        OutputError: the checkpoint cannot be written; the one before it stays.
+        DataError: the checkpoint is damaged.
     """
     import keras
 
-    keras.utils.set_random_seed(seed)
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+    model.optimizer.build(model.trainable_variables)
+    state = _State(model, checkpoint)
+    epochs_done = len(state.history)
 
-        tf.config.experimental.enable_op_determinism()
-    height, width, channels = shape
-    files = [PixelFile(Path(part["pixels"]), (height, width, channels)) for part in parts]
-    labels = [np.array(part["labels"], np.int64) for part in parts]
-    model = backbones.cnn(height, width, channels, classes)
-    steps = -(-len(labels[0]) // batch_size)
-    rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps * epochs)
-    optimizer = keras.optimizers.AdamW(rate, WEIGHT_DECAY)
-    model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    stop = keras.callbacks.EarlyStopping(monitor="val_loss", patience=PATIENCE, restore_best_weights=True)
-
-    class Report(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is untyped
-        """Tells the parent about every epoch, and ends a run that has diverged."""
+    class Follow(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is untyped
+        """Keeps the best weights and the checkpoint, tells about every epoch, and ends what leads nowhere."""
 
         def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
             figures = {name: float(value) for name, value in (logs or {}).items()}
             if not np.isfinite(figures["loss"]):
                 raise ConversionError(f"Training diverged in epoch {epoch + 1}: the loss is not finite.")
-            child.report(done=epoch + 1, total=epochs, **figures)
+            _ = self.model  # on JAX, this brings the weights up to date
+            state.add(figures)
+            on_epoch(epoch + 1, figures)
+            if state.waited >= plan.patience:
+                self.model.stop_training = True
 
-    trained = model.fit(
-        _batches(files[0], labels[0], batch_size, seed),
-        validation_data=_batches(files[1], labels[1], PREDICTED_AT_ONCE, None),
-        epochs=epochs,
-        callbacks=[stop, Report()],
-        verbose=0,
-    )
-    history = [
-        {name: float(values[epoch]) for name, values in trained.history.items()}
-        for epoch in range(len(trained.history["loss"]))
-    ]
-    keras.Model(model.inputs, model.outputs, name=model.name).save(output)  # without the optimizer's state
-    np.save(answers, _predict(model, files[2]))
-    return {
-        "history": history,
-        "stopped_at": len(history),
-        "parameters": int(model.count_params()),
-    }
+    if epochs_done < plan.epochs and state.waited < plan.patience:
+        model.fit(
+            batches(training, labels, plan, first_epoch=epochs_done),
+            validation_data=batches(validation, labels, plan, first_epoch=None),
+            initial_epoch=epochs_done,
+            epochs=plan.epochs,
+            callbacks=[Follow()],
+            verbose=0,
+        )
+    state.restore_best()
+    return state.history
 
 
-def _batches(pixels: PixelFile, labels: NDArray[np.int64], size: int, seed: int | None) -> Any:
-    """A Keras data set of (float32 pixels, labels); shuffled and augmented where a seed is given.
+def batches(part: Part, labels: int, plan: Plan, first_epoch: int | None) -> Any:
+    """A Keras data set of (float32 pixels, targets, weights); shuffled and changed at random where there is an epoch.
 
-    Every batch is made by a generator of its own, (seed, epoch, batch), so that a run can be repeated.
+    Every batch is made by a generator of its own, (seed, epoch, batch), so that a run can be repeated and resumed.
     """
     import keras
 
@@ -90,36 +113,105 @@ def _batches(pixels: PixelFile, labels: NDArray[np.int64], size: int, seed: int 
         """Reads, augments and stacks; no tf.data, so that it feeds any back end."""
 
         def __init__(self) -> None:
-            super().__init__()
-            self._epoch = 0
+            super().__init__(workers=plan.workers)
+            self._epoch = first_epoch
             self._order = self._shuffled()
 
         def __len__(self) -> int:
-            return -(-len(labels) // size)
+            return -(-len(part.truth) // plan.batch_size)
 
-        def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-            chosen = self._order[index * size : (index + 1) * size]
-            images = pixels.read(chosen.tolist())
-            if seed is None:
-                return images.astype(np.float32), labels[chosen]
-            return augment(images, np.random.default_rng([seed, self._epoch, index])), labels[chosen]
+        def __getitem__(self, index: int) -> Batch:
+            chosen = self._order[index * plan.batch_size : (index + 1) * plan.batch_size]
+            images = part.pixels.read([part.images[position] for position in chosen])
+            if self._epoch is None:
+                targets = targets_of(part.truth[chosen], labels, 0.0)
+                return images.astype(np.float32), targets, np.ones(len(chosen), np.float32)
+            rng = np.random.default_rng([plan.seed, self._epoch, index])
+            batch = (
+                plan.augment(images, rng),
+                targets_of(part.truth[chosen], labels, plan.label_smoothing),
+                part.weights[chosen],
+            )
+            return _mixed(batch, plan.mixup, rng) if plan.mixup else batch
 
         def on_epoch_end(self) -> None:
-            self._epoch += 1
-            self._order = self._shuffled()
+            if self._epoch is not None:
+                self._epoch += 1
+                self._order = self._shuffled()
 
         def _shuffled(self) -> NDArray[np.int64]:
-            if seed is None:
-                return np.arange(len(labels))
-            return np.random.default_rng([seed, self._epoch]).permutation(len(labels))
+            if self._epoch is None:
+                return np.arange(len(part.truth))
+            return np.random.default_rng([plan.seed, self._epoch]).permutation(len(part.truth))
 
     return Batches()
 
 
-def _predict(model: Any, pixels: PixelFile) -> NDArray[np.float32]:
-    """The scores that the model gives to each image, float32 [N, classes]."""
-    scores = []
-    for start in range(0, len(pixels), PREDICTED_AT_ONCE):
-        images = pixels.read(range(start, min(start + PREDICTED_AT_ONCE, len(pixels))))
-        scores.append(np.asarray(model(images.astype(np.float32), training=False), np.float32))
-    return np.concatenate(scores)
+def _mixed(batch: Batch, alpha: float, rng: np.random.Generator) -> Batch:
+    """Mix each image and its targets with another's (mixup: Zhang et al. 2018, arXiv:1710.09412)."""
+    images, targets, weights = batch
+    share = np.float32(rng.beta(alpha, alpha))
+    other = rng.permutation(len(images))
+    mixed = [share * values + (1 - share) * values[other] for values in (images, targets, weights)]
+    return mixed[0], mixed[1], mixed[2]
+
+
+class _State:
+    """The history, the best weights so far, and with a checkpoint all that is needed to go on."""
+
+    def __init__(self, model: Any, checkpoint: Path | None) -> None:
+        self._model, self._checkpoint = model, checkpoint
+        self._best: list[NDArray[Any]] = []
+        self.history: list[dict[str, float]] = []
+        if checkpoint is not None and checkpoint.exists():
+            self._load(checkpoint)
+
+    @property
+    def waited(self) -> int:
+        """Epochs since the best one; a validation loss of NaN is the worst."""
+        losses = [figures["val_loss"] if np.isfinite(figures["val_loss"]) else np.inf for figures in self.history]
+        return len(losses) - 1 - int(np.argmin(losses)) if losses else 0
+
+    def add(self, figures: dict[str, float]) -> None:
+        """Note an epoch."""
+        self.history.append(figures)
+        if self.waited == 0:
+            self._best = self._arrays(self._model.variables)
+        if self._checkpoint is not None:
+            self._save(self._checkpoint)
+
+    def restore_best(self) -> None:
+        """Give the model the weights of its best epoch."""
+        self._assign(self._model.variables, self._best)
+
+    def _save(self, path: Path) -> None:
+        groups = {"best": self._best, "model": self._arrays(self._model.variables),
+                  "optimizer": self._arrays(self._model.optimizer.variables)}
+        arrays = {f"{name}{number}": array for name, group in groups.items() for number, array in enumerate(group)}
+        with files.replacing(path) as part, part.open("wb") as stream:
+            np.savez(stream, allow_pickle=False, history=np.array(json.dumps(self.history)), **arrays)
+
+    def _load(self, path: Path) -> None:
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                self.history = json.loads(str(stored["history"]))
+                groups = {name: [stored[f"{name}{number}"] for number in range(len(variables))]
+                          for name, variables in (("best", self._model.variables), ("model", self._model.variables),
+                                                  ("optimizer", self._model.optimizer.variables))}
+            self._best = groups["best"]
+            self._assign(self._model.variables, groups["model"])
+            self._assign(self._model.optimizer.variables, groups["optimizer"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(f"The checkpoint {printable(str(path))} is damaged or of another network.",
+                            "Remove its folder to train from the beginning.") from error
+
+    @staticmethod
+    def _arrays(variables: list[Any]) -> list[NDArray[Any]]:
+        import keras
+
+        return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+    @staticmethod
+    def _assign(variables: list[Any], arrays: list[NDArray[Any]]) -> None:
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)

@@ -59,19 +59,18 @@ class Settings:
                 f"Choose an --input-size from {SMALLEST_SIZE} to {LARGEST_SIZE}.",
             )
 
-    def said(self) -> str:
-        """The options that differ from their defaults, as one would type them; the seed always."""
-        parts = ["train"]
+    def said(self, backbone: str) -> str:
+        """The options that differ from their defaults, as one would type them; the seed and the backbone always."""
+        parts = [f"train --backbone {backbone}"]
         for entry in dataclasses.fields(self):
             value: Any = getattr(self, entry.name)
-            if value == entry.default and entry.name != "seed":
+            if entry.name in ("backbone", "device") or (value == entry.default and entry.name != "seed"):
                 continue
             option = f"--{entry.name.replace('_', '-')}"
             if isinstance(value, bool):
                 parts.append(option if value else f"--no-{option[2:]}")
             elif entry.name == "weights" and value not in ("imagenet", "none"):
                 parts.append(f"{option} FILE")  # the name of a file is nobody else's business
-            elif entry.name != "device":
-                parts.append(f"{option} {value * 100 if entry.name == 'precision' else value:g}"
-                             if isinstance(value, float) else f"{option} {value}")
+            else:
+                parts.append(f"{option} {value:g}" if isinstance(value, float) else f"{option} {value}")
         return " ".join(parts)

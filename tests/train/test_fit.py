@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from edgekit.core.errors import DataError, EdgekitError, OutputError
 from edgekit.data.dataset import open_dataset
 from edgekit.runtime import modelfile
+from edgekit.runtime.spec import ScoreCalibration
 from edgekit.train.fit import train
-from edgekit.train.loop import PATIENCE
+from edgekit.train.work import PATIENCE
 from tests.keras_models import COLOURS, SIDE, images
 from tests.session_models import PHOTOS, TrainedOnce
 
@@ -36,7 +37,9 @@ def test_what_it_reports(trained: TrainedOnce) -> None:
     assert result.labels == tuple(sorted(COLOURS))
     assert sum(result.images.values()) == PHOTOS
     assert result.images["training"] == 42
-    assert result.stopped_at == len(result.history) == trained.arguments["epochs"]
+    assert len(result.history) == trained.arguments["epochs"]
+    assert (result.backbone, result.selection) == ("cnn", [])
+    assert "16 pixels are learned from scratch" in result.reason
     assert set(result.history[0]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
     assert result.history[-1]["loss"] < result.history[0]["loss"]
     assert set(result.recall) == set(result.labels)
@@ -47,6 +50,7 @@ def test_what_it_reports(trained: TrainedOnce) -> None:
 
 
 def test_progress_is_live(trained: TrainedOnce) -> None:
+    assert {report["stage"] for report in trained.progress} == {"epochs"}
     assert [report["done"] for report in trained.progress] == [1, 2, 3, 4, 5, 6]
     assert {report["total"] for report in trained.progress} == {6}
     told = [{name: report[name] for name in ("loss", "val_accuracy")} for report in trained.progress]
@@ -65,7 +69,7 @@ def test_the_file_knows_how_it_is_fed(trained: TrainedOnce, photos: Path) -> Non
     )
     assert (spec.preprocess.mean, spec.preprocess.std) == ((0, 0, 0), (1, 1, 1))
     assert spec.output.activation == "softmax"
-    assert spec.provenance.steps == ("train --seed 3",)
+    assert spec.provenance.steps == ("train --backbone cnn --input-size 12 --epochs 6 --batch-size 8 --seed 3",)
     assert spec.provenance.source_sha256 == open_dataset(photos).digest()
     assert spec.provenance.tools.keys() >= {"keras", "numpy", "pillow"}
     seen = spec.provenance.trained_on
@@ -98,9 +102,9 @@ def test_it_stops_early_and_keeps_the_best_epoch(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "chance.npz", x=rng.integers(0, 256, (80, 8, 8), np.uint8), y=rng.integers(0, 2, 80))
     result = train(tmp_path / "chance.npz", tmp_path / "chance.keras", epochs=200, seed=1)
-    assert result.stopped_at < 100
+    assert len(result.history) < 100
     losses = [epoch["val_loss"] for epoch in result.history]
-    assert result.stopped_at - 1 - int(np.argmin(losses)) == PATIENCE
+    assert len(result.history) - 1 - int(np.argmin(losses)) == PATIENCE
     spec = modelfile.read_spec(result.path)
     assert spec is not None
     assert (spec.preprocess.channel_order, spec.input.channels, spec.size) == ("gray", 1, (8, 8))
@@ -122,6 +126,13 @@ def test_held_out_images_may_be_another_data_set(photos: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"fine_tune": -1}, "Training with fine_tune -1"),
+        ({"mixup": 11.0}, "Training with mixup 11"),
+        ({"label_smoothing": 0.6}, "Training with label_smoothing 0.6"),
+        ({"precision": 1.5}, "Training with precision 1.5"),
+        ({"device": "tpu"}, "Training with device 'tpu'"),
+        ({"class_weights": "some"}, "Training with class_weights 'some'"),
+        ({"fine_tune": 3}, "cnn has none here"),
         ({"epochs": 0}, "Training with epochs 0"),
         ({"batch_size": 0}, "Training with batch_size 0"),
         ({"input_size": 4}, "An input of 4 pixels"),
@@ -154,14 +165,52 @@ def test_data_that_cannot_train(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the single class '0'"):
         train(tmp_path / "single.npz", target)
     np.savez(tmp_path / "few.npz", x=images(4)[0], y=np.array([0, 0, 1, 1]))
-    with pytest.raises(DataError, match=r"few\.npz has too few images to be trained on \(4\)"):
+    with pytest.raises(DataError, match=r"few\.npz has too few different images of 2 of its 2 classes: 0 \(2\), 1 \(2\)"):
         train(tmp_path / "few.npz", target)
     copies = np.repeat(images(2)[0], 20, axis=0)
     np.savez(tmp_path / "copies.npz", x=copies, y=np.repeat([0, 1], 20))
-    with pytest.raises(DataError, match="Three different ones of a class"):
+    with pytest.raises(DataError, match=r"0 \(1\), 1 \(1\)\.\n3 of each are the least here"):
         train(tmp_path / "copies.npz", target)
     shutil.copytree(photos, tmp_path / "photos")
     (tmp_path / "photos" / "red" / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(DataError, match=r"1 image cannot be read: red/cut\.png"):
         train(tmp_path / "photos", target)
     assert not target.exists()
+
+
+def test_a_stopped_run_goes_on_and_ends_where_the_whole_run_did(
+    trained: TrainedOnce, photos: Path, tmp_path: Path
+) -> None:
+    target, folder = tmp_path / "model.keras", tmp_path / "run"
+    again: list[dict[str, Any]] = []
+
+    def stop(figures: dict[str, Any]) -> None:
+        if figures["done"] == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(photos, target, resume=folder, on_progress=stop, **trained.arguments)
+    assert not target.exists()
+    assert {"run.json", "decoded.json", "pixels", "checkpoint.npz"} <= {path.name for path in folder.iterdir()}
+    with pytest.raises(DataError, match="holds another run: its epochs is 6, not 7"):
+        train(photos, target, resume=folder, **{**trained.arguments, "epochs": 7})
+    resumed = train(photos, target, resume=folder, on_progress=again.append, **trained.arguments)
+    assert again[0]["done"] >= 4
+    assert resumed.history == trained.result.history
+    assert resumed.evaluation.scores.tolist() == trained.result.evaluation.scores.tolist()
+    first, second = weights(trained.result.path), weights(target)
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    assert not folder.exists()
+
+
+def test_the_report_is_of_the_images_held_out(trained: TrainedOnce) -> None:
+    result, evaluation = trained.result, trained.result.evaluation
+    assert len(evaluation.data) == len(evaluation.scores) == len(evaluation.truth) == result.images["held out"]
+    assert evaluation.data.targets().tolist() == evaluation.truth.tolist()
+    assert result.top1 == pytest.approx(float((evaluation.scores.argmax(1) == evaluation.truth).mean()))
+    assert evaluation.scores.sum(1) == pytest.approx(1, abs=1e-4)
+
+
+def test_few_images_are_not_calibrated(trained: TrainedOnce) -> None:
+    assert trained.result.spec.output.calibration == ScoreCalibration()
+    assert any("9 images are too few" in note for note in trained.result.notes)

@@ -1,4 +1,4 @@
-"""The networks that edgekit trains. These functions need Keras."""
+"""The small network that edgekit trains from scratch. It needs Keras."""
 
 from __future__ import annotations
 

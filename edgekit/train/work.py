@@ -1,0 +1,313 @@
+"""What of a training run happens in a child process, since it imports Keras: from decoded pixels to a `.keras` file.
+
+A network with pretrained weights is not trained at first: a head is fitted to its features (`transfer`), and only then,
+if that was asked for, all of it is fine-tuned, and kept where that is better. Other networks are trained from scratch.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.core import calibration, child
+from edgekit.train import backbones, cnn, features, head, loop
+from edgekit.train.augment import Augment, photographed, shifted
+from edgekit.train.devices import Devices, prepare
+from edgekit.train.pixels import PixelFile
+from edgekit.train.settings import CNN, Settings
+
+PATIENCE = 20
+LEARNING_RATE = 3e-3
+WEIGHT_DECAY = 0.02  # decoupled: Loshchilov and Hutter 2019, arXiv:1711.05101
+FINE_TUNE_PATIENCE = 5
+FINE_TUNE_RATE = 1e-4
+FIRST_LAYER_RATE = 0.1  # of that of the last layer
+DROPOUT = 0.2
+# Views of an image that a head is fitted to: as many as these passes allow, so that few images get more of them.
+PASSES, MOST_VIEWS = 2000, 8
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the parent sends. The pixel file holds the images for training, then those for validation, then those held
+    out; `ranges` says where, `truth` are the labels of all of them, and `folds` positions in the first two parts."""
+
+    settings: Settings
+    backbone: str
+    shape: tuple[int, int, int]
+    labels: int
+    folder: Path
+    ranges: dict[str, range]
+    truth: NDArray[np.int64]
+    folds: list[list[int]]
+    keep: bool
+
+    @property
+    def pixels(self) -> PixelFile:
+        """The images."""
+        return PixelFile(self.folder / "pixels", self.shape)
+
+    @property
+    def seen(self) -> range:
+        """Training and validation together."""
+        return range(self.ranges["validation"].stop)
+
+    def part(self, images: range) -> loop.Part:
+        """Some of the images, as the training loop takes them."""
+        truth = self.truth[images.start : images.stop]
+        return loop.Part(
+            self.pixels, images, truth, head.weights_of(truth, self.labels, self.settings.class_weights)
+        )
+
+    def checkpoint(self) -> Path | None:
+        """Where the training loop keeps its state, if a run is to be gone on with."""
+        return self.folder / "checkpoint.npz" if self.keep else None
+
+
+@dataclass(frozen=True)
+class Made:
+    """A trained network, how many images it learned from, the logits it gives to images that it did not learn from,
+    and these images' labels."""
+
+    model: Any
+    learned: int
+    logits: NDArray[np.float32]
+    truth: NDArray[np.int64]
+    history: list[dict[str, float]]
+    selection: list[dict[str, Any]]
+    notes: list[str]
+
+
+def look(backbone: str, weights: str, device: str) -> dict[str, Any]:
+    """Before any image is decoded: whether the device and the network with its weights can be had.
+
+    Returns:
+        See `backbones.describe`; empty for the CNN, which needs no looking.
+    """
+    prepare(device)
+    return backbones.describe(backbone, weights) if backbone != CNN else {}
+
+
+def run(
+    settings: dict[str, Any],
+    backbone: str,
+    shape: list[int],
+    labels: int,
+    folder: str,
+    ranges: dict[str, list[int]],
+    truth: list[int],
+    folds: list[list[int]],
+    keep: bool,
+    output: str,
+    answers: str,
+) -> dict[str, Any]:
+    """Train, and save the network to `output`, without a spec.
+
+    `answers` receives `scores`, of the images held out [N, labels], and `logits` with `truth`, by which scores are
+    calibrated.
+
+    Returns:
+        {"learned", "history", "selection", "notes", "parameters", "device"}
+    """
+    request = Request(
+        Settings(**settings), backbone, (shape[0], shape[1], shape[2]), labels, Path(folder),
+        {name: range(*ends) for name, ends in ranges.items()}, np.array(truth, np.int64), folds, keep,
+    )
+    devices = prepare(request.settings.device)
+    import keras
+
+    keras.utils.set_random_seed(request.settings.seed)
+    pretrained = backbone != CNN and request.settings.weights != "none"
+    made = _transfer(request, devices) if pretrained else _from_scratch(request, devices)
+    network = keras.Model(made.model.inputs, made.model.outputs, name=made.model.name)
+    network.save(output)  # without the optimizer's state
+    scores = _scores(network, request.pixels, request.ranges["held out"])
+    np.savez(answers, allow_pickle=False, scores=scores, logits=made.logits, truth=made.truth)
+    return {
+        "learned": made.learned,
+        "history": made.history,
+        "selection": made.selection,
+        "notes": made.notes,
+        "parameters": int(network.count_params()),
+        "device": f"{devices.kind}, Keras on {devices.backend}",
+    }
+
+
+def classifier(network: Any, labels: int) -> Any:
+    """A network that gives features, with a softmax layer on top."""
+    import keras
+
+    x = keras.layers.Dropout(DROPOUT, name="dropout")(network.output)
+    scores = keras.layers.Dense(labels, activation="softmax", dtype="float32", name="scores")(x)
+    return keras.Model(network.input, scores, name=network.name)
+
+
+def _from_scratch(request: Request, devices: Devices) -> Made:
+    import keras
+
+    settings = request.settings
+    batch_size = devices.batch_size(settings.batch_size)
+    steps = -(-len(request.ranges["training"]) // batch_size)
+    with devices.scope():
+        if request.backbone == CNN:
+            model = cnn.cnn(*request.shape, request.labels)
+        else:
+            model = classifier(backbones.build(request.backbone, request.shape[0], "none"), request.labels)
+        rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps * settings.epochs)
+        model.compile(keras.optimizers.AdamW(rate, WEIGHT_DECAY), "categorical_crossentropy", metrics=["accuracy"])
+    augment = shifted if request.backbone == CNN else photographed(settings.mirror)
+    history = _fit(request, devices, model, settings.epochs, PATIENCE, augment)
+    logits = np.log(np.maximum(_scores(model, request.pixels, request.ranges["validation"]), 1e-12))
+    learned = len(request.ranges["training"])
+    return Made(model, learned, logits, _truth(request, "validation"), history, [], [])
+
+
+def _transfer(request: Request, devices: Devices) -> Made:
+    settings, labels = request.settings, request.labels
+    network = backbones.build(request.backbone, request.shape[0], settings.weights)
+    views = max(1, min(MOST_VIEWS, PASSES // len(request.seen)))
+    found = features.extract(
+        network, request.pixels, request.seen, views, photographed(settings.mirror), settings.seed,
+        request.folder / "features", lambda done, total: child.report(stage="features", done=done, total=total),
+    )
+    truth = request.truth[: len(request.seen)]
+    examples = head.Examples(
+        found,
+        head.targets_of(truth, labels, settings.label_smoothing),
+        head.weights_of(truth, labels, settings.class_weights),
+    )
+    strength, logits, asked = head.USUAL_STRENGTH, np.zeros((0, labels), np.float32), np.array([], np.int64)
+    tried: list[head.Tried] = []
+    if request.folds:
+        strength, tried, logits = head.choose(
+            examples, truth, request.folds, lambda done, total: child.report(stage="head", done=done, total=total)
+        )
+        asked = truth[np.concatenate(request.folds)]
+    selection = [
+        {"regularisation": each.strength, "loss": each.loss, "accuracy": each.accuracy,
+         "chosen": each.strength == strength}
+        for each in tried
+    ]
+    notes: list[str] = []
+    history: list[dict[str, float]] = []
+    if settings.fine_tune:
+        start = head.fit(examples, request.ranges["training"], strength)
+        tuned, history, better = _fine_tune(request, devices, start, found)
+        notes.append(better)
+        if tuned is not None:
+            on_validation = np.log(np.maximum(_scores(tuned, request.pixels, request.ranges["validation"]), 1e-12))
+            learned = len(request.ranges["training"])
+            return Made(tuned, learned, on_validation, _truth(request, "validation"), history, selection, notes)
+    model = classifier(network, labels)
+    final = head.fit(examples, request.seen, strength)
+    model.get_layer("scores").set_weights([final.kernel, final.bias])
+    return Made(model, len(request.seen), logits, asked, history, selection, notes)
+
+
+def _fine_tune(
+    request: Request, devices: Devices, start: head.Head, found: NDArray[np.float32]
+) -> tuple[Any | None, list[dict[str, float]], str]:
+    """Train all layers from `start` on; the network if it is better on the validation images, the history, and a line
+    that says which."""
+    import keras
+
+    settings, validation = request.settings, request.ranges["validation"]
+    truth = _truth(request, "validation")
+    before = start.logits(np.asarray(found[validation.start : validation.stop, 0]))
+    mixed = devices.kind == "gpu"
+    batch_size = devices.batch_size(settings.batch_size)
+    steps = -(-len(request.ranges["training"]) // batch_size)
+    if mixed:
+        keras.config.set_dtype_policy("mixed_float16")
+    with devices.scope():
+        model = _headed(request, start)
+        _freeze_statistics(model)
+        model.compile(
+            _discriminative(model, steps * settings.fine_tune), "categorical_crossentropy", metrics=["accuracy"]
+        )
+    keras.config.set_dtype_policy("float32")
+    history = _fit(request, devices, model, settings.fine_tune, FINE_TUNE_PATIENCE, photographed(settings.mirror))
+    tuned = model
+    if mixed:  # the same weights in a network of float32, which is what converts
+        tuned = _headed(request, start)
+        tuned.set_weights(model.get_weights())
+    after = np.log(np.maximum(_scores(tuned, request.pixels, validation), 1e-12))
+    losses = [calibration.loss(each, truth) for each in (before, after)]
+    rights = [float((each.argmax(1) == truth).mean()) for each in (before, after)]
+    figures = (
+        f"validation top-1 {rights[0]:.1%} → {rights[1]:.1%}, loss {losses[0]:.3f} → {losses[1]:.3f} "
+        f"on {len(truth)} images"
+    )
+    if losses[1] < losses[0] and rights[1] >= rights[0]:
+        return tuned, history, f"Fine-tuning was kept: {figures}."
+    return None, history, f"Fine-tuning was not better and is not kept, the fitted head is: {figures}."
+
+
+def _headed(request: Request, start: head.Head) -> Any:
+    network = backbones.build(request.backbone, request.shape[0], request.settings.weights)
+    model = classifier(network, request.labels)
+    model.get_layer("scores").set_weights([start.kernel, start.bias])
+    return model
+
+
+def _freeze_statistics(model: Any) -> None:
+    """Batch normalization as at inference: few images have other statistics than the million it has seen."""
+    import keras
+
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+
+
+def _discriminative(model: Any, steps: int) -> Any:
+    """AdamW whose rate grows with depth (discriminative fine-tuning: Howard and Ruder 2018, arXiv:1801.06146)."""
+    import keras
+
+    last = max(1, len(model.trainable_variables) - 1)
+    shares = {
+        variable.path: FIRST_LAYER_RATE ** (1 - number / last)
+        for number, variable in enumerate(model.trainable_variables)
+    }
+
+    class Discriminative(keras.optimizers.AdamW):  # type: ignore[misc]  # Keras is untyped
+        """Each variable has its share of the rate."""
+
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            super().update_step(gradient, variable, learning_rate * shares[variable.path])
+
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, steps, warmup_target=FINE_TUNE_RATE, warmup_steps=max(1, steps // 10)
+    )
+    return Discriminative(rate, weight_decay=1e-4)
+
+
+def _fit(
+    request: Request, devices: Devices, model: Any, epochs: int, patience: int, augment: Augment
+) -> list[dict[str, float]]:
+    settings = request.settings
+    plan = loop.Plan(
+        epochs, devices.batch_size(settings.batch_size), patience, settings.label_smoothing, settings.mixup, augment,
+        settings.seed, workers=os.cpu_count() or 1 if devices.kind == "gpu" else 1,
+    )
+    return loop.fit(
+        model, request.labels, request.part(request.ranges["training"]), request.part(request.ranges["validation"]),
+        plan, request.checkpoint(),
+        lambda epoch, figures: child.report(stage="epochs", done=epoch, total=epochs, **figures),
+    )
+
+
+def _truth(request: Request, part: str) -> NDArray[np.int64]:
+    images = request.ranges[part]
+    return request.truth[images.start : images.stop]
+
+
+def _scores(model: Any, pixels: PixelFile, images: range) -> NDArray[np.float32]:
+    """The scores that a model gives to images, float32 [N, labels]."""
+    batches = [images[start : start + features.AT_ONCE] for start in range(0, len(images), features.AT_ONCE)]
+    answers = [features.answer(model, pixels.read(batch).astype(np.float32)) for batch in batches]
+    return np.concatenate([np.zeros((0, int(model.output_shape[-1])), np.float32), *answers])
