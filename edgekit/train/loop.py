@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgekit.core import child
 from edgekit.core.errors import ConversionError
-from edgekit.train import backbones
+from edgekit.train.cnn import cnn
 from edgekit.train.pixels import PixelFile, augment
 
 PATIENCE = 20
@@ -43,7 +43,7 @@ def run(
     height, width, channels = shape
     files = [PixelFile(Path(part["pixels"]), (height, width, channels)) for part in parts]
     labels = [np.array(part["labels"], np.int64) for part in parts]
-    model = backbones.cnn(height, width, channels, classes)
+    model = cnn(height, width, channels, classes)
     steps = -(-len(labels[0]) // batch_size)
     rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps * epochs)
     optimizer = keras.optimizers.AdamW(rate, WEIGHT_DECAY)
