@@ -1,22 +1,35 @@
-"""Runs in a child process: what the networks that edgekit trains look like."""
+"""Runs in a child process: what the networks look like that edgekit trains."""
 
 from __future__ import annotations
 
+import functools
+import http.server
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.core.errors import EdgekitError
+
+SIDE = 32
+CLOSED = "http://127.0.0.1:9"  # nothing listens there
 
 
-def describe(sizes: list[list[int]]) -> list[dict[str, Any]]:
+def describe_cnns(sizes: list[list[int]]) -> list[dict[str, Any]]:
     """For each [height, width, channels, classes]: parameters, the last map's size, and answers to bytes."""
     import tensorflow  # noqa: F401 -- before Keras
 
     # isort: split
-    from edgekit.train import backbones
+    from edgekit.train.cnn import cnn
 
     found = []
     for height, width, channels, classes in sizes:
-        model = backbones.cnn(height, width, channels, classes)
+        model = cnn(height, width, channels, classes)
         noise = np.random.default_rng(0).integers(0, 256, (2, height, width, channels)).astype(np.float32)
         answers = np.asarray(model(noise, training=False))
         found.append(
@@ -30,3 +43,208 @@ def describe(sizes: list[list[int]]) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def backbones(folder: str, names: list[str]) -> dict[str, Any]:
+    """Build each network from files of weights, compare it with Keras' own, and collect what is refused."""
+    import tensorflow  # noqa: F401 -- before Keras
+
+    # isort: split
+    from edgekit.train import applications
+    from edgekit.train import backbones as ours
+
+    work = Path(folder)
+    os.environ["https_proxy"] = CLOSED  # the same on machines with and without a network
+    return {
+        "names": ours.names(),
+        "sizes": {name: applications.sizes(name) for name in applications.classes()},
+        "networks": {name: network(name, work) for name in names},
+        "lite": lite(work),
+        "refused": refused(work),
+        "offline": offline(),
+        "download": download(work),
+    }
+
+
+def network(name: str, work: Path) -> dict[str, Any]:
+    """A network of `keras.applications` from `.h5` with and `.weights.h5` without a classifier, and saved and loaded."""
+    import keras
+
+    from edgekit.importers.keras_checks import check_model
+    from edgekit.train import applications, backbones
+
+    keras.utils.set_random_seed(0)
+    make, (_, side) = applications.classes()[name], applications.sizes(name)
+    with_top = make(weights=None, include_top=True, input_shape=(side, side, 3), classes=7, classifier_activation=None)
+    original = make(weights=None, include_top=False, input_shape=(side, side, 3), pooling="avg")
+    scramble(with_top)
+    for layer, other in zip((layer for layer in original.layers if layer.weights),
+                            (layer for layer in with_top.layers if layer.weights), strict=False):
+        layer.set_weights(other.get_weights())
+    whole, bare, again = (work / f"{name}{end}" for end in (".h5", ".weights.h5", ".keras"))
+    with_top.save(whole)
+    original.save_weights(bare)
+    seen = pixels(side)
+    expected = np.asarray(original(sys.modules[make.__module__].preprocess_input(seen.copy()), training=False))
+    built = backbones.build(name, side, str(whole))
+    answers = [difference(built, seen, expected), difference(backbones.build(name, side, str(bare)), seen, expected)]
+    built.save(again)
+    check_model(again)
+    answers.append(difference(keras.models.load_model(again), seen, expected))
+    return {
+        "layers": [layer.name for layer in built.layers],
+        "output": list(built.output.shape),
+        "operators": sorted({type(layer).__name__ for layer in built.layers}),
+        "differences": answers,
+        "spread": float(np.ptp(expected, axis=0).max() / np.abs(expected).max()),
+    }
+
+
+def scramble(model: Any) -> None:
+    """Batch norms that are not neutral: so a wrong order of the weights shows."""
+    rng = np.random.default_rng(1)
+    for variable in model.weights:
+        if len(variable.shape) == 1 and variable.dtype == "float32":
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+
+
+def pixels(side: int) -> NDArray[np.float32]:
+    """Noise, and one colour: float32 [2, side, side, 3]."""
+    seen = np.random.default_rng(0).integers(0, 256, (2, side, side, 3)).astype(np.float32)
+    seen[1] = (250, 20, 90)
+    return seen
+
+
+def difference(model: Any, seen: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """The largest difference, as a share of how much the expected answers differ from each other."""
+    answers = np.asarray(model(seen, training=False))
+    return float(np.abs(answers - expected).max() / np.ptp(expected, axis=0).max())
+
+
+def lite(work: Path) -> dict[str, Any]:
+    """EfficientNet-Lite0 with random weights and with those of files."""
+    import keras
+
+    from edgekit.core import embed
+    from edgekit.importers.keras_checks import check_model
+    from edgekit.train import backbones
+    from tests.session_models import spec
+
+    keras.utils.set_random_seed(0)
+    model = backbones.build("EfficientNet_Lite0", SIDE, "none")
+    scramble(model)
+    seen = pixels(SIDE)
+    expected = np.asarray(model(seen, training=False))
+    scores = keras.layers.Dense(3, name="scores")(model.output)
+    keras.Model(model.inputs, scores).save(work / "bare.keras")
+    embed.write_spec(work / "bare.keras", spec(), work / "trained.keras")
+    check_model(work / "trained.keras")
+    model.save_weights(work / "lite.weights.h5")
+    files = [work / "trained.keras", work / "bare.keras", work / "lite.weights.h5"]
+    return {
+        "describe": backbones.describe("efficientnet-lite0", "none"),
+        "layers": [layer.name for layer in model.layers],
+        "input": list(model.inputs[0].shape),
+        "output": list(model.output.shape),
+        "differences": [difference(backbones.build("efficientnet-lite0", SIDE, str(path)), seen, expected)
+                        for path in files],
+    }
+
+
+def refusal(call: Callable[[], Any]) -> list[str]:
+    """The class, the message and the advice of the error that `call` raises; empty when it raises none."""
+    try:
+        call()
+    except EdgekitError as error:
+        return [type(error).__name__, error.message, error.hint]
+    return []
+
+
+def refused(work: Path) -> dict[str, list[str]]:
+    """What `describe` says to what cannot be."""
+    from edgekit.train.backbones import describe
+
+    (work / "notes.h5").write_text("no weights")
+    lite, bare = str(work / "lite.weights.h5"), str(work / "bare.keras")
+    return {
+        "unknown": refusal(lambda: describe("mobilnet-v2", "none")),
+        "strange": refusal(lambda: describe("\x1b[31m", "none")),
+        "too small": refusal(lambda: describe("inception-v3", "none", 64)),
+        "missing": refusal(lambda: describe("efficientnet-lite0", str(work / "none.h5"))),
+        "no weights": refusal(lambda: describe("mobilenet-v2", str(work / "notes.h5"))),
+        "another": refusal(lambda: describe("mobilenet-v2", lite, SIDE)),
+        "another archive": refusal(lambda: describe("mobilenet-v2", bare, SIDE)),
+        "another legacy": refusal(lambda: describe("efficientnet-lite0", str(work / "vgg16.h5"), SIDE)),
+        "larger": refusal(lambda: describe("vgg19", str(work / "vgg16.h5"), SIDE)),
+        "no download": refusal(lambda: describe("mobilenet-v2", "imagenet", SIDE)),
+        "another name": refusal(lambda: describe("nasnet-mobile", "imagenet", SIDE)),
+    }
+
+
+def offline() -> dict[str, Any]:
+    """ImageNet weights that the user put into Keras' folder: right ones, others, and damaged ones."""
+    import keras
+
+    from edgekit.train import applications, backbones
+
+    wanted = applications.wanted("mobilenet-v2", SIDE)
+    wanted.path.parent.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(0)
+    original = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(SIDE, SIDE, 3))
+    scramble(original)
+    original.save(wanted.path)
+    model = backbones.build("mobilenet-v2", SIDE, "imagenet")
+    same = all(np.array_equal(one, other) for one, other in zip(model.get_weights(), original.get_weights(), strict=True))
+    found = {"name": wanted.path.name, "same": same, "described": backbones.describe("mobilenet-v2", "imagenet", SIDE)}
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(wanted.path)
+    found["another"] = refusal(lambda: backbones.describe("mobilenet-v2", "imagenet", SIDE))
+    wanted.path.write_bytes(b"no weights")
+    found["damaged"] = refusal(lambda: backbones.describe("mobilenet-v2", "imagenet", SIDE))
+    wanted.path.unlink()
+    hashed = applications.wanted("vgg16", SIDE)
+    original.save(hashed.path)
+    found["hashed"] = refusal(lambda: backbones.describe("vgg16", "imagenet", SIDE))
+    found["kept"] = hashed.path.exists()
+    hashed.path.unlink()
+    return found
+
+
+def download(work: Path) -> dict[str, Any]:
+    """Downloads from a server on this machine."""
+    from edgekit.core import files
+    from edgekit.train import applications
+    from edgekit.train.applications import Download
+
+    content = (work / "lite.weights.h5").read_bytes()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(work))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        base = f"http://127.0.0.1:{server.server_port}"
+        folder = work / "keras" / "models"
+        address, digest = f"{base}/lite.weights.h5", files.sha256(work / "lite.weights.h5")
+        good = Download(folder / "good.h5", address, digest)
+        applications.check_server(good)
+        wrong = Download(folder / "wrong.h5", address, "0" * 32)
+        gone = Download(folder / "gone.h5", f"{base}/gone.h5", "")
+        found: dict[str, Any] = {
+            "same": applications.fetched(good).read_bytes() == content,
+            "wrong": refusal(lambda: applications.fetched(wrong)),
+            "gone": refusal(lambda: applications.fetched(gone)),
+            "asked": refusal(lambda: applications.check_server(gone)),
+        }
+        server.shutdown()
+    return {**found, "files": sorted(path.name for path in folder.iterdir())}
+
+
+def imagenet_answers(photos: list[str]) -> list[list[int]]:
+    """The five best ImageNet classes of EfficientNet-Lite0 for each photo."""
+    import tensorflow  # noqa: F401 -- before Keras
+
+    # isort: split
+    from PIL import Image
+
+    from edgekit.train import efficientnet_lite
+
+    model = efficientnet_lite.classifier()
+    seen = np.stack([np.asarray(Image.open(path).convert("RGB").resize((224, 224)), np.float32) for path in photos])
+    return [scores.argsort()[:-6:-1].tolist() for scores in np.asarray(model(seen, training=False))]
