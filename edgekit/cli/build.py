@@ -27,7 +27,7 @@ def build(recipe: Path | None, data: Path | None, output: Path | None, device: s
     RECIPE is a folder with a recipe.toml, such as models/digits. Without one, --data DATA and -o FOLDER give a stamped
     int8 model of your photos. What is up to date is not made again. Exit code 1 when a file does not pass the gate.
     """
-    from edgekit.cli.train import stage_of
+    from edgekit.cli.train import show_training
     from edgekit.cli.validate import print_validation
     from edgekit.recipes.build import build as run
     from edgekit.recipes.recipe import read_recipe, usual_recipe
@@ -46,7 +46,7 @@ def build(recipe: Path | None, data: Path | None, output: Path | None, device: s
             data=data,
             device=device,
             say=common.say,
-            on_training=lambda figures: show(figures["done"], figures["total"], f"training: {stage_of(figures)}"),
+            on_training=lambda figures: show_training(figures, show),
             on_progress=lambda done, total: show(done, total, "validating"),
         )
     if as_json:

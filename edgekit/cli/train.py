@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,7 @@ def train(data: Path, output: Path, precision: float, as_json: bool, **options: 
             output,
             precision=precision / 100,
             **options,
-            on_progress=lambda figures: show(figures["done"], figures["total"], stage_of(figures)),
+            on_progress=lambda figures: show_training(figures, show),
         )
     curve = output.with_suffix(".curve.svg")
     if made.history:
@@ -110,8 +111,15 @@ def train(data: Path, output: Path, precision: float, as_json: bool, **options: 
     common.tell(f"wrote {output}{f' and {curve}' if made.history else ''}")
 
 
-def stage_of(figures: dict[str, Any]) -> str:
-    """What training is at, in a few words."""
+def show_training(figures: dict[str, Any], show: Callable[[int, int, str], None]) -> None:
+    """Show how far training is; a download is always told."""
+    if "download" in figures:
+        common.say(f"Downloading {figures['download']} from {figures['address']} …")
+    else:
+        show(figures["done"], figures["total"], _stage(figures))
+
+
+def _stage(figures: dict[str, Any]) -> str:
     if figures["stage"] == "features":
         return "images seen by the pretrained network"
     if figures["stage"] == "head":

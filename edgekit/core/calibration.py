@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS = 10
-COLDEST, HOTTEST = 0.05, 20.0  # temperatures
+COLDEST, HOTTEST = 0.01, 100.0  # temperatures
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _STEPS = 60
 
@@ -50,25 +50,33 @@ def reliability(scores: NDArray[np.float32], truth: NDArray[np.integer]) -> Reli
     return Reliability(tuple(bins), gaps / max(1, len(scores)))
 
 
-def loss(logits: NDArray[np.floating], truth: NDArray[np.integer], temperature: float = 1.0) -> float:
-    """The mean cross entropy of softmax(logits / temperature), logits [N, labels]."""
+def loss(logits: NDArray[np.floating], truth: NDArray[np.integer], temperature: float = 1.0, doubt: float = 0) -> float:
+    """The mean cross entropy of softmax(logits / temperature), logits [N, labels].
+
+    `doubt` is a probability that is taken from the right label and spread over the others.
+    """
     scaled = logits.astype(np.float64) / temperature
     scaled -= scaled.max(1, keepdims=True)
-    return float(np.mean(np.log(np.exp(scaled).sum(1)) - scaled[np.arange(len(truth)), truth]))
+    missing = np.log(np.exp(scaled).sum(1, keepdims=True)) - scaled
+    right = missing[np.arange(len(truth)), truth]
+    others = (missing.sum(1) - right) / max(1, logits.shape[1] - 1)
+    return float(np.mean((1 - doubt) * right + doubt * others))
 
 
 def temperature(logits: NDArray[np.floating], truth: NDArray[np.integer]) -> float:
     """The temperature with the least cross entropy on held-out logits [N, labels], by golden-section search.
 
     The loss is convex in 1/temperature, so it has one minimum (Guo et al. 2017, section 4.2). Logits that are right
-    without exception would be sharpened without end: they are left as they are.
+    without exception would be sharpened without end; so a right label counts as probable by (N + 1)/(N + 2) only, as
+    Platt has it (1999, "Probabilistic outputs for support vector machines", section 2.2).
     """
-    if not len(truth) or bool((logits.argmax(1) == truth).all()):
+    if not len(truth):
         return 1.0
+    doubt = 1 / (len(truth) + 2)
     low, high = math.log(COLDEST), math.log(HOTTEST)
     for _ in range(_STEPS):
         inner = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-        if loss(logits, truth, math.exp(inner[0])) < loss(logits, truth, math.exp(inner[1])):
+        if loss(logits, truth, math.exp(inner[0]), doubt) < loss(logits, truth, math.exp(inner[1]), doubt):
             high = inner[1]
         else:
             low = inner[0]

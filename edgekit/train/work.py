@@ -83,14 +83,14 @@ class Made:
     notes: list[str]
 
 
-def look(backbone: str, weights: str, device: str) -> dict[str, Any]:
+def look(backbone: str, weights: str, side: int | None, device: str) -> dict[str, Any]:
     """Before any image is decoded: whether the device and the network with its weights can be had.
 
     Returns:
         See `backbones.describe`; empty for the CNN, which needs no looking.
     """
     prepare(device)
-    return backbones.describe(backbone, weights) if backbone != CNN else {}
+    return backbones.describe(backbone, weights, side) if backbone != CNN else {}
 
 
 def run(
@@ -269,16 +269,14 @@ def _discriminative(model: Any, steps: int) -> Any:
     import keras
 
     last = max(1, len(model.trainable_variables) - 1)
-    shares = {
-        variable.path: FIRST_LAYER_RATE ** (1 - number / last)
-        for number, variable in enumerate(model.trainable_variables)
-    }
+    shares = [FIRST_LAYER_RATE ** (1 - number / last) for number in range(last + 1)]
 
     class Discriminative(keras.optimizers.AdamW):  # type: ignore[misc]  # Keras is untyped
         """Each variable has its share of the rate."""
 
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-            super().update_step(gradient, variable, learning_rate * shares[variable.path])
+            share = shares[self._get_variable_index(variable)]  # as Keras' own optimizers find their slots
+            super().update_step(gradient, variable, learning_rate * share)
 
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, steps, warmup_target=FINE_TUNE_RATE, warmup_steps=max(1, steps // 10)
