@@ -60,8 +60,8 @@ def shown(name: str, longest: int = LONGEST_NAME) -> Html:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], caption: str, kind: str = "figures") -> Html:
-    """A table whose rows are named by their first cell."""
-    head = element("tr", *(element("th", column, scope="col") for column in columns))
+    """A table whose rows are named by their first cell; without columns it has no head."""
+    head = element("tr", *(element("th", column, scope="col") for column in columns)) if columns else Html("")
     body = [
         element("tr", element("th", first, scope="row"), *(element("td", cell) for cell in rest))
         for first, *rest in rows
@@ -74,7 +74,7 @@ def framed(head: Html, body: Iterable[Html], caption: str, kind: str) -> Html:
     content = element(
         "table",
         element("caption", element("span", caption)),
-        element("thead", head),
+        element("thead", head) if head else "",
         element("tbody", *body),
         class_=kind,
     )

@@ -26,11 +26,13 @@ HOW_TO_READ_RELIABILITY = (
 def reliability_figure(scores: Mapping[str, NDArray[np.float32]], truth: NDArray[np.integer]) -> Html:
     """The reliability of one model's scores or of two (by name), float32 [N, labels], with how to read it."""
     found: dict[str, Reliability] = {name: reliability(each, truth) for name, each in scores.items()}
-    errors = ", ".join(f"{name} {100 * each.error:.1f}" for name, each in found.items())
+    errors = [
+        f"{100 * each.error:.1f} points{f' ({name})' if len(found) > 1 else ''}" for name, each in found.items()
+    ]
     return figure(
         reliability_diagram(found),
         join((element("b", "Reliability of the scores. "), HOW_TO_READ_RELIABILITY,
-              f"Expected calibration error in points: {errors}.")),
+              f"Expected calibration error: {', '.join(errors)}.")),
     )
 
 
@@ -51,7 +53,7 @@ def interval(images: int, share: float) -> str:
 
 def facts(rows: Iterable[tuple[str, str]], caption: str) -> Html:
     """A table of names and what they are."""
-    return table(["", ""], rows, caption, "facts")
+    return table([], rows, caption, "facts")
 
 
 def origin(spec: ModelSpec) -> list[tuple[str, str]]:

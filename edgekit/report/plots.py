@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.core.calibration import BINS, Reliability
+from edgekit.report.figures import count
 from edgekit.report.page import Html
 from edgekit.report.svg import Axis, Plot, legend, picture, share_axis
 
@@ -52,8 +53,8 @@ def score_scatter(reference: NDArray[np.float32], candidate: NDArray[np.float32]
     return Html(
         picture(
             WIDTH, HEIGHT,
-            f"Scores of the reference's answers: reference against candidate, {len(agree)} images, "
-            f"{int((~agree).sum())} disagreements",
+            f"Scores of the reference's answers, reference against candidate: {count(len(agree), 'image')}, "
+            f"{count(int((~agree).sum()), 'disagreement')}",
             plot.axes(),
             plot.line([(0, 0), (1, 1)], "ideal"),
             f'<path class="cloud second" d="{dots}"/><path class="crosses first" d="{crosses}"/>',
@@ -72,7 +73,9 @@ def selection_curves(selection: Sequence[dict[str, Any]]) -> list[Html]:
     """Loss and accuracy of the cross-validation by strength of regularisation, the chosen one ringed."""
     tried = sorted(selection, key=lambda entry: entry["regularisation"])
     every = -(-len(tried) // 5)
-    names = [(place, f"{entry['regularisation']:.2g}") for place, entry in enumerate(tried) if place % every == 0]
+    names = [
+        (place, f"{float(format(tried[place]['regularisation'], '.2g')):g}") for place in range(0, len(tried), every)
+    ]
     pictures = []
     for figure, form in (("loss", "{:.3f}"), ("accuracy", "{:.1%}")):
         values = [entry[figure] for entry in tried]

@@ -13,7 +13,7 @@ from edgekit.report.confusion import confusion, how_to_read
 from edgekit.report.curve import learning_curves
 from edgekit.report.figures import count
 from edgekit.report.gallery import MOST_IMAGES, gallery
-from edgekit.report.page import Html, beside, bullets, figure, join, page, paragraph, section, shown, table
+from edgekit.report.page import Html, beside, bullets, element, join, page, paragraph, section, shown, table
 from edgekit.report.parts import (
     MOST_CLASSES,
     digest,
@@ -88,14 +88,15 @@ def _calibration(made: Trained) -> Iterator[Html]:
     scores = {"scores": found.scores}
     if calibration.temperature != 1:
         scores = {"calibrated": found.scores, "as trained": _uncalibrated(found.scores, calibration.temperature)}
-    yield beside(reliability_figure(scores, found.truth))
+    said = []
     if calibration.temperature != 1:
-        yield paragraph(f"The logits are divided by a temperature of {calibration.temperature:.4g}.")
+        said.append(f"The logits are divided by a temperature of {calibration.temperature:.4g}.")
     if calibration.threshold is None:
-        yield paragraph("There is no threshold: the model always names a label.")
+        said.append("There is no threshold: the model always names a label.")
     else:
-        said = surely(found.scores, found.truth, calibration.threshold)
-        yield paragraph(f"Below a best score of {calibration.threshold:.4g} the answer is “not sure”: {said}.")
+        sure = surely(found.scores, found.truth, calibration.threshold)
+        said.append(f"Below a best score of {calibration.threshold:.4g} the answer is “not sure”: {sure}.")
+    yield beside(reliability_figure(scores, found.truth), element("div", *map(paragraph, said), class_="words"))
 
 
 def _uncalibrated(scores: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
@@ -152,16 +153,12 @@ def _wrong(made: Trained, answers: NDArray[np.intp]) -> Iterator[Html]:
 
 def _curves(made: Trained) -> Iterator[Html]:
     if made.history:
-        pictures = [figure(Html(drawn), title) for drawn, title in
-                    zip(learning_curves(made.history), ("Loss by epoch", "Accuracy by epoch"), strict=True)]
-        yield section("Learning curve", beside(*pictures))
+        yield section("Learning curve", beside(*map(Html, learning_curves(made.history))))
     if made.selection:
-        pictures = [figure(drawn, title) for drawn, title in
-                    zip(selection_curves(made.selection), ("Loss", "Accuracy"), strict=True)]
         yield section(
             "Choice of the regularisation",
             paragraph("Each strength was tried by cross-validation on the training images; the chosen one is ringed."),
-            beside(*pictures),
+            beside(*selection_curves(made.selection)),
         )
 
 
