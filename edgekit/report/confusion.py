@@ -30,7 +30,7 @@ def how_to_read(labels: Sequence[str]) -> Html:
     """A line on what `confusion` shows."""
     if len(labels) > LARGEST_MATRIX:
         return paragraph(f"Of more than {LARGEST_MATRIX} classes there is no whole confusion matrix.", kind="note")
-    return paragraph("Each row is one label; the darker a cell, the larger its share of the row. "
+    return paragraph("Each row is one label; the stronger the colour of a cell, the larger its share of the row. "
                      "Blue is right, orange is wrong.", kind="note")
 
 
