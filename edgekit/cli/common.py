@@ -17,6 +17,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 MODEL = click.Path(path_type=Path)
 DATA = click.Path(path_type=Path)
 
+report_option = click.option(
+    "--report", type=click.Path(path_type=Path), metavar="FILE.html", help="Write a self-contained report page."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Seed of everything random."
@@ -127,16 +130,6 @@ def say_derived(derived: Sequence[str]) -> None:
 def warn(message: str) -> None:
     """One line of warning on stderr."""
     click.echo(click.style("Warning: ", fg="yellow", bold=True) + shown(message), err=True)
-
-
-def size(value: int) -> str:
-    """A number of bytes, as people write it: 29.3 KB."""
-    amount = float(value)
-    for unit in ("bytes", "KB", "MB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.3g} {unit}"
-        amount /= 1000
-    return f"{amount:.3g} GB"
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:

@@ -65,6 +65,7 @@ def convert(
     from edgekit.convert.run import default_output
     from edgekit.importers.options import SpecOptions
     from edgekit.importers.run import ending, import_model, needs_import
+    from edgekit.report.figures import size
     from edgekit.runtime.spec import printable
 
     options = SpecOptions(**spec_options)
@@ -101,4 +102,4 @@ def convert(
         else f", the same top-1 as its float source on {made.agreement:.1%} of the calibration images"
     )
     scheme = made.scheme.replace("none", "float32")
-    common.tell(f"wrote {made.path}: {scheme}, {common.size(made.size)}{compared}")
+    common.tell(f"wrote {made.path}: {scheme}, {size(made.size)}{compared}")

@@ -23,6 +23,7 @@ def inspect(model: Path, as_json: bool) -> None:
     """Show what is in MODEL: its spec and verdict, tensors, quantization, operators, sizes, parameters and MACs."""
     from edgekit.core import probe
     from edgekit.core.anatomy import anatomy
+    from edgekit.report.figures import size
     from edgekit.runtime import modelfile
     from edgekit.runtime.spec import printable
 
@@ -32,7 +33,7 @@ def inspect(model: Path, as_json: bool) -> None:
     if as_json:
         common.print_json({"path": model, "spec": spec, "anatomy": found, "fresh": _fresh(model, spec)})
         return
-    click.echo(f"{printable(str(model))}: {found.format}, {common.size(found.file_bytes)}")
+    click.echo(f"{printable(str(model))}: {found.format}, {size(found.file_bytes)}")
     if spec is None:
         click.echo("It carries no edgekit spec. `edgekit import` gives it one.")
     else:
@@ -55,7 +56,7 @@ def inspect(model: Path, as_json: bool) -> None:
     common.print_table(
         ("weights", "quantization", "tensors", "parameters", "size"),
         [
-            (kind.dtype, kind.quantization or "–", str(kind.tensors), f"{kind.parameters:,}", common.size(kind.bytes))
+            (kind.dtype, kind.quantization or "–", str(kind.tensors), f"{kind.parameters:,}", size(kind.bytes))
             for kind in found.weight_kinds
         ],
     )
@@ -67,7 +68,7 @@ def inspect(model: Path, as_json: bool) -> None:
                 weight.op,
                 weight.dtype,
                 "×".join(map(str, weight.shape)),
-                common.size(weight.bytes),
+                size(weight.bytes),
             )
             for weight in found.weights[:LARGEST]
         ],

@@ -11,7 +11,9 @@ import click
 from edgekit.cli import common
 
 if TYPE_CHECKING:
-    from edgekit.validate.run import Candidate, Validation
+    from edgekit.validate.run import Validation
+
+SHOWN_RECALLS = 5
 
 
 class Bytes(click.ParamType[int]):
@@ -54,6 +56,7 @@ class Bytes(click.ParamType[int]):
 @click.option("--max-size", type=Bytes(), metavar="SIZE", help="The largest file, as in 4.5MB.")
 @click.option("--strict", is_flag=True, help="Exit with 1 when there are too few images to decide.")
 @click.option("--stamp", is_flag=True, help="Write the verdict and golden answers into the candidates.")
+@common.report_option
 @common.max_bad_option
 @common.lambda_option
 @common.json_option
@@ -67,6 +70,7 @@ def validate(
     max_size: int | None,
     strict: bool,
     stamp: bool,
+    report: Path | None,
     max_bad: int,
     allow_lambda: bool,
     as_json: bool,
@@ -75,9 +79,13 @@ def validate(
 
     The verdict is pass, fail or inconclusive (too few images). Exit code 1 when a candidate fails.
     """
+    from edgekit.report.page import check_target
+    from edgekit.report.validation import write_validation
     from edgekit.validate.gate import Gate
     from edgekit.validate.run import validate as run
 
+    if report:
+        check_target(report)
     with common.progress("Validating") as show:
         found = run(
             reference,
@@ -95,50 +103,22 @@ def validate(
         print_validation(found)
         if stamp:
             click.echo("The verdict is stamped into each candidate.")
+    if report:
+        write_validation(found, report)
+        if not as_json:
+            common.tell(f"wrote {report}")
     return 1 if found.failed(strict) else 0
 
 
 def print_validation(found: Validation) -> None:
     """Two tables, what the models answer and what they cost, and the verdicts."""
+    from edgekit.report import figures
     from edgekit.runtime.spec import printable
 
     for name, reason in found.skipped:
         common.warn(f"skipped {name}: {reason}")
     names = [printable(path.name) for path in (found.reference, *(candidate.path for candidate in found.candidates))]
-    first = found.candidates[0].parity
-    accuracy = [(first.reference_top1, first.reference_top5)]
-    accuracy += [(each.parity.candidate_top1, each.parity.candidate_top5) for each in found.candidates]
-    answers: dict[str, list[str]] = {"model": names}
-    if found.labelled:
-        answers["top-1"] = [_percent(top1) for top1, _ in accuracy]
-    if first.reference_top5 is not None:
-        answers["top-5"] = [_percent(top5) for _, top5 in accuracy]
-    answers["agreement"] = ["", *(_percent(each.parity.agreement) for each in found.candidates)]
-    if found.labelled:
-        answers["lost/gained"] = ["", *(f"{each.parity.lost}/{each.parity.gained}" for each in found.candidates)]
-        answers["drop in points (95 %)"] = ["", *(_drop(each) for each in found.candidates)]
-    answers["Δ max/mean"] = [
-        "",
-        *(f"{each.parity.max_difference:.2g}/{each.parity.mean_difference:.1g}" for each in found.candidates),
-    ]
-    costs = {
-        "model": names,
-        "scheme": ["reference", *(each.scheme for each in found.candidates)],
-        "size": [
-            common.size(value)
-            for value in (found.reference_size_bytes, *(each.size_bytes for each in found.candidates))
-        ],
-        "ms p50/p95": [
-            _times(each)[0] for each in (found.reference_latency, *(each.latency for each in found.candidates))
-        ],
-        "all threads": [
-            _times(each)[1] for each in (found.reference_latency, *(each.latency for each in found.candidates))
-        ],
-        "images/s": [
-            f"{rate:.0f}"
-            for rate in (found.reference_images_per_second, *(each.images_per_second for each in found.candidates))
-        ],
-    }
+    answers, costs = ({"model": names, **columns} for columns in (figures.answers(found), figures.costs(found)))
     common.print_table(
         list(answers),
         list(zip(*answers.values(), strict=True)),
@@ -148,37 +128,10 @@ def print_validation(found: Validation) -> None:
     for candidate in found.candidates:
         reasons, outcome = candidate.judgement.reasons, candidate.judgement.outcome.upper()
         click.echo(f"{outcome} {printable(candidate.path.name)}: {' '.join(reasons)}")
-        for line in (*candidate.notes, *_changed_recalls(candidate, found.labels)):
+        for line in candidate.notes:
             click.echo(f"  {line}")
-
-
-def _drop(candidate: Candidate) -> str:
-    parity = candidate.parity
-    if parity.drop is None or parity.drop_interval is None:
-        return "–"
-    low, high = parity.drop_interval
-    return f"{parity.drop:z.2f} ({low:z.2f} to {high:z.2f})"
-
-
-def _changed_recalls(candidate: Candidate, labels: tuple[str, ...]) -> list[str]:
-    """The classes whose recall changed most, at most five."""
-    from edgekit.runtime.spec import printable
-
-    changed = sorted(
-        (recall for recall in candidate.parity.recalls if recall.change), key=lambda recall: -abs(recall.change)
-    )
-    return [
-        f"recall of {printable(labels[recall.label])}: {recall.reference:.1%} → {recall.candidate:.1%} "
-        f"({recall.images} images)"
-        for recall in changed[:5]
-    ]
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.2f} %"
-
-
-def _times(latency: Any) -> tuple[str, str]:
-    if latency is None:
-        return "–", "–"
-    return f"{latency.p50:.2f}/{latency.p95:.2f}", f"{latency.p50_all_threads:.2f}/{latency.p95_all_threads:.2f}"
+        for recall in figures.changed_recalls(candidate)[:SHOWN_RECALLS]:
+            click.echo(
+                f"  recall of {printable(found.labels[recall.label])}: {recall.reference:.1%} → {recall.candidate:.1%} "
+                f"({recall.images} images)"
+            )

@@ -49,18 +49,18 @@ def replacing(target: Path) -> Iterator[Path]:
             part.unlink()
 
 
-def check_target(target: Path) -> None:
-    """Raise OutputError when `target` cannot become a file: better now than after an hour's work."""
+def check_target(target: Path, option: str = "-o") -> None:
+    """Raise OutputError when `target`, named by this option, cannot become a file: better now than after an hour."""
     target = _behind_links(target)
     name = printable(str(target))
     if target.exists() and not target.is_file():
         kind = "a folder" if target.is_dir() else "not an ordinary file"
-        raise OutputError(f"{name} is {kind}.", "Name a file to write with -o.")
+        raise OutputError(f"{name} is {kind}.", f"Name a file to write with {option}.")
     if not target.parent.is_dir():
         folder = printable(str(target.parent))
-        raise OutputError(f"The folder {folder} does not exist.", "Make it first, or choose another -o.")
+        raise OutputError(f"The folder {folder} does not exist.", f"Make it first, or choose another {option}.")
     if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"Cannot write {name}: its folder takes no files of yours.", "Choose another -o.")
+        raise OutputError(f"Cannot write {name}: its folder takes no files of yours.", f"Choose another {option}.")
 
 
 def _behind_links(target: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The learning curve of a training run, as an SVG that is legible on light and dark pages."""
+"""The learning curve of a training run, for the report page and as a picture of its own."""
 
 from __future__ import annotations
 
@@ -7,77 +7,61 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgekit.core import files
+from edgekit.report.svg import STYLE, Axis, Plot, legend, picture
 
 WIDTH, HEIGHT = 640, 280
 LEFT, RIGHT, TOP, BOTTOM = 52, 16, 44, 40
-GAP = 64
-# Two colours that colour-blind people can tell apart (Okabe & Ito 2008), and that hold on white and on black.
-COLORS = {"training": "#e69f00", "validation": "#0072b2"}
-STYLE = (
-    "text{font:12px system-ui,sans-serif;fill:#333}.grid{stroke:#8884;stroke-width:1}polyline{fill:none;stroke-width:2}"
-    "rect.page{fill:#fff}@media(prefers-color-scheme:dark){text{fill:#ddd}rect.page{fill:#111}}"
-)
+PANEL = (WIDTH - 2 * LEFT - 2 * RIGHT) / 2
+LINES = (("first", "training", ""), ("second", "validation", "val_"))  # style, name, prefix in the history
+# A picture shown by itself has no page around it that would give it a background.
+PAGE = "rect.page{fill:#fff}@media screen and (prefers-color-scheme:dark){rect.page{fill:#111}}"
+
+History = Sequence[dict[str, float]]
 
 
-def write_curve(history: Sequence[dict[str, float]], path: Path) -> None:
+def write_curve(history: History, path: Path) -> None:
     """Draw loss and accuracy by epoch; `history` is that of `edgekit.train.fit.Trained`.
 
     A validation loss that is not finite leaves a gap.
     """
-    width = (WIDTH - LEFT - RIGHT - GAP) / 2
-    losses = {"training": [epoch["loss"] for epoch in history], "validation": [epoch["val_loss"] for epoch in history]}
-    accuracies = {
-        "training": [epoch["accuracy"] for epoch in history],
-        "validation": [epoch["val_accuracy"] for epoch in history],
-    }
-    lowest = min(value for values in accuracies.values() for value in values)
-    highest = max((value for values in losses.values() for value in values if math.isfinite(value)), default=1.0)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        'aria-label="Learning curve: loss and accuracy by epoch">',
-        f'<style>{STYLE}</style><rect class="page" width="{WIDTH}" height="{HEIGHT}"/>',
-        _panel("loss", losses, LEFT, width, 0.0, highest, "{:.2g}"),
-        _panel("accuracy", accuracies, LEFT + width + GAP, width, min(0.9, lowest), 1.0, "{:.0%}"),
-    ]
-    for number, (name, color) in enumerate(COLORS.items()):
-        x = LEFT + 110 * number
-        parts.append(
-            f'<rect x="{x}" y="10" width="14" height="4" fill="{color}"/><text x="{x + 20}" y="16">{name}</text>'
-        )
-    files.write_text(path, "".join([*parts, "</svg>\n"]))
-
-
-def _panel(
-    title: str, lines: dict[str, list[float]], left: float, width: float, low: float, high: float, form: str
-) -> str:
-    height = HEIGHT - TOP - BOTTOM
-    epochs = max(len(values) for values in lines.values())
-    spread = (high - low) or 1.0
-
-    def x(epoch: int) -> float:
-        return left + width * (epoch / max(1, epochs - 1))
-
-    def y(value: float) -> float:
-        return TOP + height * (1 - (value - low) / spread)
-
-    parts = []
-    for step in range(5):
-        value = low + spread * step / 4
-        parts.append(
-            f'<line class="grid" x1="{left:.1f}" x2="{left + width:.1f}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
-            f'<text x="{left - 6:.1f}" y="{y(value) + 4:.1f}" text-anchor="end">{form.format(value)}</text>'
-        )
-    for name, values in lines.items():
-        points = " ".join(
-            f"{x(epoch):.1f},{y(value):.1f}" for epoch, value in enumerate(values) if math.isfinite(value)
-        )
-        parts.append(f'<polyline stroke="{COLORS[name]}" points="{points}"/>')
-        if len(values) == 1 and points:  # a line of one point is invisible
-            parts.append(f'<circle cx="{x(0):.1f}" cy="{y(values[0]):.1f}" r="3" fill="{COLORS[name]}"/>')
-    middle = left + width / 2
-    parts.append(
-        f'<text x="{left:.1f}" y="{HEIGHT - 22}">1</text>'
-        f'<text x="{left + width:.1f}" y="{HEIGHT - 22}" text-anchor="end">{epochs}</text>'
-        f'<text x="{middle:.1f}" y="{HEIGHT - 8}" text-anchor="middle">{title} by epoch</text>'
+    drawn = picture(
+        WIDTH,
+        HEIGHT,
+        "Learning curve: loss and accuracy by epoch",
+        f'<style>{STYLE}{PAGE}</style><rect class="page" width="{WIDTH}" height="{HEIGHT}"/>',
+        _legend(),
+        _panel(history, "loss", LEFT),
+        _panel(history, "accuracy", LEFT + PANEL + RIGHT + LEFT),
     )
-    return "".join(parts)
+    files.write_text(path, f"{drawn}\n")
+
+
+def learning_curves(history: History) -> list[str]:
+    """The same as two pictures, loss and accuracy, that fit beside each other or below each other."""
+    return [
+        picture(LEFT + PANEL + RIGHT, HEIGHT, f"{figure} by epoch", _legend(), _panel(history, figure, LEFT))
+        for figure in ("loss", "accuracy")
+    ]
+
+
+def _legend() -> str:
+    return legend([(kind, name) for kind, name, _ in LINES], LEFT, 14, 110)
+
+
+def _panel(history: History, figure: str, left: float) -> str:
+    lines = {kind: [epoch[prefix + figure] for epoch in history] for kind, _, prefix in LINES}
+    finite = [value for values in lines.values() for value in values if math.isfinite(value)]
+    if figure == "loss":
+        low, high, form = 0.0, max(finite, default=1.0) or 1.0, "{:.2g}"
+    else:
+        low, high, form = min([0.9, *finite]), 1.0, "{:.0%}"
+    steps = [low + (high - low) * step / 4 for step in range(5)]
+    plot = Plot(
+        Axis(f"{figure} by epoch", 1, len(history), [(1, "1"), (len(history), str(len(history)))][: len(history)]),
+        Axis("", low, high, [(value, form.format(value)) for value in steps]),
+        left, TOP, PANEL, HEIGHT - TOP - BOTTOM,
+    )
+    return plot.axes() + "".join(
+        plot.line([(epoch, value) for epoch, value in enumerate(values, 1) if math.isfinite(value)], kind)
+        for kind, values in lines.items()
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,23 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """What the outcome rests on, image by image.
+
+    Attributes:
+        data: the images that were answered, in the order of the rows below.
+        truth: their right labels, indices into the reference's labels, int [N]; None without labels.
+        scores: of the reference, then of each candidate, float32 [N, labels], in the order of the reference's labels.
+        specs: of the same models.
+    """
+
+    data: Dataset
+    truth: NDArray[np.int64] | None
+    scores: tuple[NDArray[np.float32], ...]
+    specs: tuple[ModelSpec, ...]
+
+
+@dataclass(frozen=True)
 class Validation:
     """The outcome for all candidates. `labels` are the reference's; `skipped` the images that could not be read."""
 
@@ -55,6 +72,7 @@ class Validation:
     gate: Gate
     candidates: tuple[Candidate, ...]
     skipped: tuple[tuple[str, str], ...]
+    evidence: Evidence = field(repr=False, compare=False, metadata={"json": False})
 
     def failed(self, strict: bool) -> bool:
         """Whether the gate says no: a candidate failed, or (strictly) one is not proven to pass."""
@@ -106,16 +124,19 @@ def validate(
         raise DataError(f"{printable(str(dataset.source))} has no image that can be read.")
     truth = np.array(index_of)[seen.targets()] if index_of is not None else None
     timed = [_latency(path, other, seen) for path, other in zip(paths, models.specs, strict=True)]
+    scores = tuple(_by_label(result.scores, order) for result, order in zip(scored, orders, strict=True))
     found = []
-    for path, other, order, result, time in list(zip(paths, models.specs, orders, scored, timed, strict=True))[1:]:
+    for path, other, order, result, answers, time in list(
+        zip(paths, models.specs, orders, scored, scores, timed, strict=True)
+    )[1:]:
         try:
-            parity = compare(scored[0].scores, result.scores[:, order], truth)
+            parity = compare(scores[0], answers, truth)
         except EdgekitError as error:
             error.message = f"{printable(path.name)}: {error.message}"
             raise
         size = path.stat().st_size
         judgement = judge(parity, gate, time.p50 if time else None, size)
-        notes = (*_doubts(scored[0].scores, spec), *_differences(spec, other, order))
+        notes = (*_doubts(scores[0], spec), *_differences(spec, other, order))
         found.append(Candidate(path, other.scheme, size, result.images_per_second, time, parity, judgement, notes))
     if stamp:
         digest = seen.digest()
@@ -134,6 +155,7 @@ def validate(
         gate,
         tuple(found),
         tuple(bad.skipped),
+        Evidence(seen, truth, scores, tuple(models.specs)),
     )
 
 
@@ -150,6 +172,11 @@ def _label_order(reference: ModelSpec, candidate: ModelSpec, reference_path: Pat
     order = np.empty(len(ours), np.intp)
     order[ours] = theirs
     return order
+
+
+def _by_label(scores: NDArray[np.float32], order: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Scores in the order of the reference's labels; not copied where that is their own order."""
+    return scores if (order == np.arange(len(order))).all() else scores[:, order]
 
 
 def _doubts(scores: NDArray[np.float32], spec: ModelSpec) -> Iterator[str]:

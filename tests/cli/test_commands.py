@@ -221,6 +221,34 @@ def test_validate_stamps(run: Run, model: Path, many: Path, tmp_path: Path) -> N
     assert run("inspect", other, "--json").json["fresh"] is False
 
 
+def test_validate_writes_a_report(run: Run, model: Path, wrong: Path, many: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    ran = run("validate", model, model, wrong, "--data", many, "--report", report)
+    assert ran.code == 1
+    assert ran.out.splitlines()[-1] == f"wrote {report}"
+    page = report.read_text("utf-8")
+    assert "<h1>2 candidates: 1 passes, 1 fails</h1>" in page
+    for line in ran.out.splitlines():
+        if line.startswith(("PASS", "FAIL")):
+            assert line.partition(": ")[2] in page
+    ran = run("validate", model, model, "--data", many, "--report", report, "--json")
+    assert ran.json["labelled"] is True
+    assert "evidence" not in ran.json
+    assert "<h1>PASS: model.tflite</h1>" in report.read_text("utf-8")
+
+
+def test_a_report_that_cannot_be_written_is_known_before_the_work(
+    run: Run, model: Path, many: Path, tmp_path: Path
+) -> None:
+    before = model.read_bytes()
+    for target, hint in ((model, "End its name with .html."), (tmp_path / "no" / "r.html", "choose another --report.")):
+        ran = run("validate", model, model, "--data", many, "--stamp", "--report", target)
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err.rstrip().endswith(hint)
+        assert "Validating" not in ran.err
+    assert model.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("text", "size"), [("500", 500), ("500KB", 500_000), ("4.5MB", 4_500_000), ("1 gb", 10**9), ("2k", 2000)]
 )
