@@ -69,7 +69,7 @@ def classifier() -> Any:
 
     features = backbone(SIZE)
     scores = keras.layers.Dense(CLASSES, activation="softmax", name="scores")(features.output)
-    model = keras.Model(features.inputs, scores, name=features.name)
+    model = keras.Model(features.input, scores, name=features.name)
     set_weights(model, imagenet_weights())
     return model
 
