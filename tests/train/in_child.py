@@ -75,7 +75,8 @@ def networks(folder: str, names: list[str]) -> dict[str, Any]:
 
     os.environ["https_proxy"] = CLOSED
     found: dict[str, Any] = {name: network(name, Path(folder)) for name in names}
-    return {**found, "refused": refusal(lambda: backbones.describe("nasnet-mobile", "imagenet", SIDE))}
+    found["refused"] = refusal(lambda: backbones.describe("nasnet-mobile", "imagenet", SIDE))
+    return found
 
 
 def network(name: str, work: Path) -> dict[str, Any]:
@@ -254,15 +255,19 @@ def download(work: Path) -> dict[str, Any]:
     return {**found, "files": sorted(path.name for path in folder.iterdir())}
 
 
-def imagenet_answers(photos: list[str]) -> list[list[int]]:
-    """The five best ImageNet classes of EfficientNet-Lite0 for each photo."""
+def best_labels(model: str, photo: str, count: int) -> list[str]:
+    """What plain Keras answers to a photo that is prepared as the model's spec says: the best labels, best first."""
     import tensorflow  # noqa: F401 -- before Keras
 
     # isort: split
+    import keras
     from PIL import Image
 
-    from edgekit.train import efficientnet_lite
+    from edgekit.runtime import modelfile, preprocess
 
-    model = efficientnet_lite.classifier()
-    seen = np.stack([np.asarray(Image.open(path).convert("RGB").resize((224, 224)), np.float32) for path in photos])
-    return [scores.argsort()[:-6:-1].tolist() for scores in np.asarray(model(seen, training=False))]
+    spec = modelfile.read_spec(Path(model))
+    assert spec is not None
+    image = preprocess.pixels(np.asarray(Image.open(photo)), spec)
+    network = keras.models.load_model(model)
+    scores = np.asarray(network(image[None].astype(np.float32), training=False))[0]
+    return [spec.labels[index] for index in scores.argsort()[::-1][:count]]

@@ -109,13 +109,13 @@ def test_downloads(found: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 def test_networks_with_layers_of_their_own(tmp_path: Path) -> None:
-    names = ["convnext-tiny", "mobilenet-v2", "efficientnet-b0", "resnet50", "inception-resnet-v2"]
+    names = ["convnext-tiny", "inception-resnet-v2"]
     networks: dict[str, Any] = child.call("tests.train.in_child:networks", folder=str(tmp_path), names=names)
     refused = networks.pop("refused")
     assert "The weights nasnet_mobile_no_top.h5 cannot be downloaded" in refused[1]
     assert "/NASNet-mobile-no-top.h5; or" in refused[2]
     for name, network in networks.items():
         assert max(network["differences"]) < 1e-3, name
-        assert network["spread"] > 0.01, name
+        assert network["spread"] > 1e-3, name
         assert (network["layers"][0], network["layers"][-1]) == ("image", "pool"), name
         assert not {"LayerScale", "CustomScaleLayer"} & set(network["operators"]), name
