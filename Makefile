@@ -23,7 +23,7 @@ $(INSTALLED): requirements/dev.txt pyproject.toml
 		echo "Install one (Debian 12: apt-get install python3 python3-venv) and name it: make PYTHON=python3.11 $(MAKECMDGOALS)"; \
 		exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 

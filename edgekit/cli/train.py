@@ -80,10 +80,13 @@ if TYPE_CHECKING:
     "--resume", type=click.Path(path_type=Path), metavar="FOLDER",
     help="Keep the run in FOLDER until it is done; a run that was stopped goes on from there.",
 )
+@common.report_option
 @common.seed_option
 @common.max_bad_option
 @common.json_option
-def train(data: Path, output: Path, precision: float, as_json: bool, **options: Any) -> None:
+def train(
+    data: Path, output: Path, precision: float, report: Path | None, as_json: bool, **options: Any
+) -> None:
     """Train a classifier on labelled images: from few photos, on top of a network that knows a million others.
 
     DATA is a folder with a subfolder per class, a .csv or .jsonl manifest (path,label), or an .npz file (x, y).
@@ -91,8 +94,12 @@ def train(data: Path, output: Path, precision: float, as_json: bool, **options: 
     its features, chosen by cross-validation; small images are learned from scratch by a small CNN.
     """
     from edgekit.report.curve import write_curve
+    from edgekit.report.page import check_target
+    from edgekit.report.training import write_training
     from edgekit.train.fit import train as run
 
+    if report:
+        check_target(report)
     with common.progress("Training") as show:
         made = run(
             data,
@@ -101,14 +108,18 @@ def train(data: Path, output: Path, precision: float, as_json: bool, **options: 
             **options,
             on_progress=lambda figures: show_training(figures, show),
         )
-    curve = output.with_suffix(".curve.svg")
+    written = [output]
     if made.history:
-        write_curve(made.history, curve)
+        written.append(output.with_suffix(".curve.svg"))
+        write_curve(made.history, written[-1])
+    if report:
+        written.append(report)
+        write_training(made, report)
     if as_json:
         common.print_json(made)
         return
     print_training(made)
-    common.tell(f"wrote {output}{f' and {curve}' if made.history else ''}")
+    common.tell(f"wrote {' and '.join(map(str, written))}")
 
 
 def show_training(figures: dict[str, Any], show: Callable[[int, int, str], None]) -> None:

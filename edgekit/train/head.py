@@ -125,7 +125,7 @@ def choose(
     folds: Sequence[Sequence[int]],
     on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[float, list[Tried], NDArray[np.float32]]:
-    """Find the strength that is right most often on plain views that the head was not fitted to; of equals the strongest.
+    """Find the strength that is right most often on plain views that its head has not seen; of equals the strongest.
 
     With few images many strengths are right equally often, and the strong ones generalise better. That their scores are
     too timid is mended by the temperature.

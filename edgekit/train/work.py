@@ -29,7 +29,7 @@ FINE_TUNE_RATE = 1e-4
 FIRST_LAYER_RATE = 0.1  # of that of the last layer
 DROPOUT = 0.2
 # Views of an image that a head is fitted to: as many as these passes allow, so that few images get more of them.
-PASSES, MOST_VIEWS = 2000, 8
+PASSES, MOST_VIEWS = 1000, 8
 
 
 @dataclass(frozen=True)

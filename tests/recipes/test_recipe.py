@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from edgekit.core.errors import EdgekitError
-from edgekit.recipes.recipe import Convert, GateLimits, Train, read_recipe
+from edgekit.recipes.recipe import Convert, GateLimits, read_recipe, usual_recipe
+from edgekit.train.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,8 +20,9 @@ def write(folder: Path, text: str) -> Path:
 
 def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
     recipe = read_recipe(write(tmp_path, 'name = "pets"\ndata = "photos"\n'))
-    assert (recipe.name, recipe.data, recipe.folder) == ("pets", "photos", tmp_path)
-    assert (recipe.train, recipe.convert, recipe.gate) == (Train(), Convert(), GateLimits())
+    assert (recipe.name, recipe.data, recipe.folder) == ("pets", tmp_path / "photos", tmp_path)
+    assert (recipe.train, recipe.convert, recipe.gate) == (Settings(), Convert(), GateLimits())
+    assert recipe.pretrained is None
 
 
 def test_everything_said(tmp_path: Path) -> None:
@@ -35,6 +37,9 @@ def test_everything_said(tmp_path: Path) -> None:
         epochs = 3
         batch_size = 16
         seed = 7
+        backbone = "mobilenet-v2"
+        mirror = false
+        mixup = 1
         [convert]
         tflite = ["none", "int8"]
         onnx = ["float16"]
@@ -45,7 +50,9 @@ def test_everything_said(tmp_path: Path) -> None:
     """,
         )
     )
-    assert recipe.train == Train(96, 3, 16, 7)
+    assert recipe.train == Settings(
+        input_size=96, epochs=3, batch_size=16, seed=7, backbone="mobilenet-v2", mirror=False, mixup=1
+    )
     assert recipe.convert == Convert(("none", "int8"), ("float16",), 50)
     assert recipe.gate == GateLimits(2, 97.5)
 
@@ -61,7 +68,15 @@ def test_the_recipes_that_edgekit_ships() -> None:
     for path in recipes:
         recipe = read_recipe(path)
         assert recipe.name == path.parent.name
-        assert (path.parent / recipe.data).exists()
+        assert recipe.data is None or recipe.data.exists()
+
+
+def test_data_is_enough(tmp_path: Path) -> None:
+    recipe = usual_recipe(tmp_path / "My photos, 2")
+    assert (recipe.name, recipe.data) == ("My-photos-2", tmp_path / "My photos, 2")
+    assert recipe.convert.tflite == ("none", "int8")
+    assert usual_recipe(tmp_path / "photos.csv").name == "photos"
+    assert usual_recipe(tmp_path / "...").name == "model"
 
 
 GOOD = 'name = "pets"\ndata = "photos"\n'
@@ -70,7 +85,6 @@ GOOD = 'name = "pets"\ndata = "photos"\n'
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('name = "pets"\n', "lacks 'data'"),
         ('data = "photos"\n', "lacks 'name'"),
         ('name = "pets\n', "is not valid TOML"),
         ('name = 3\ndata = "photos"\n', "'name' is not an entry of a recipe, or of the wrong type"),
@@ -80,9 +94,12 @@ GOOD = 'name = "pets"\ndata = "photos"\n'
         (GOOD + "[train]\nepochs = true\n", r"'epochs' in \[train\] is not known, or of the wrong type"),
         (GOOD + "[train]\nepochs = 2.5\n", r"'epochs' in \[train\]"),
         (GOOD + "[train]\ninput_size = 8.5\n", r"'input_size' in \[train\]"),
-        (GOOD + "[train]\nepochs = 0\n", r"'epochs' in \[train\] must be 1 or more"),
-        (GOOD + "[train]\nbatch_size = 0\n", r"'batch_size' in \[train\] must be 1 or more"),
-        (GOOD + "[train]\nseed = -1\n", r"'seed' in \[train\] must be"),
+        (GOOD + "[train]\nepochs = 0\n", r"\[train\]: Training with epochs 0 is not possible"),
+        (GOOD + "[train]\nmirror = 1\n", r"'mirror' in \[train\] is not known, or of the wrong type"),
+        (GOOD + '[train]\ndevice = "cpu"\n', r"'device' in \[train\] is not known"),
+        (GOOD + 'pretrained = "vgg16"\n', "'pretrained' can be: efficientnet-lite0"),
+        (GOOD + 'pretrained = "efficientnet-lite0"\n[train]\nseed = 1\n', r"leave out \[train\]"),
+        (GOOD + "[train]\nseed = -1\n", r"\[train\]: Training with seed -1"),
         (GOOD + '[convert]\ntflite = "int8"\n', r"'tflite' in \[convert\]"),
         (GOOD + "[convert]\ntflite = [8]\n", r"'tflite' in \[convert\]"),
         (GOOD + '[convert]\ntflite = ["int4"]\n', "'tflite' can be: none, float16, dynamic, int8, int16x8"),

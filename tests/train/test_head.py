@@ -60,7 +60,7 @@ def test_weights_are_like_copies_of_images() -> None:
 
     def logits(fitted: head.Head) -> NDArray[np.float32]:
         found = fitted.logits(examples.features[:, 0])
-        return found - found.mean(1, keepdims=True)
+        return np.asarray(found - found.mean(1, keepdims=True))
 
     wanted = logits(head.fit(copied, range(80), 0.1))
     apart = [np.abs(logits(head.fit(each, range(60), 0.1)) - wanted).max() for each in (weighted, examples)]

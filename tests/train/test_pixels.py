@@ -14,7 +14,7 @@ from edgekit.runtime import preprocess
 from edgekit.runtime.spec import Crop, Preprocess
 from edgekit.train import pixels
 from edgekit.train.pixels import PixelFile
-from tests.keras_models import COLOURS, images
+from tests.keras_models import COLOURS
 from tests.session_models import PHOTOS, spec
 
 

