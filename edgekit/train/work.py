@@ -112,7 +112,7 @@ def run(
     calibrated.
 
     Returns:
-        {"learned", "history", "selection", "notes", "parameters", "device"}
+        {"learned", "history", "selection", "notes", "parameters", "device", "backend"}
     """
     request = Request(
         Settings(**settings), backbone, (shape[0], shape[1], shape[2]), labels, Path(folder),
@@ -134,7 +134,8 @@ def run(
         "selection": made.selection,
         "notes": made.notes,
         "parameters": int(network.count_params()),
-        "device": f"{devices.kind}, Keras on {devices.backend}",
+        "device": devices.kind,
+        "backend": devices.backend,
     }
 
 

