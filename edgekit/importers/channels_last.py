@@ -1,9 +1,9 @@
 """A model that takes its channels first, as one that takes them last. Pure Python, no Keras.
 
-Theano and early GPU models lay images out as channels x height x width; TFLite and TensorFlow on a CPU compute on height x
-width x channels. Convolutions, poolings and what works on single values do the same in both layouts; axes are renumbered;
-and a layer for which the order of the values counts (Flatten, Reshape, Permute, Dense) gets them in the old order from a
-Permute layer in front. So no weights change but convolution kernels of Keras 1 and the slopes of PReLU
+Theano and early GPU models lay images out as channels x height x width; TFLite and TensorFlow on a CPU compute on
+height x width x channels. Convolutions, poolings and what works on single values do the same in both layouts; axes are
+renumbered; and a layer for which the order of the values counts (Flatten, Reshape, Permute, Dense) gets them in the old
+order from a Permute layer in front. So no weights change but convolution kernels of Keras 1 and the slopes of PReLU
 (`edgekit.importers.legacy_weights`).
 """
 
@@ -20,13 +20,13 @@ _TO_FIRST, _TO_LAST = [3, 1, 2], [2, 3, 1]  # as Permute counts: from 1, without
 _AXES = {0: 0, 1: 3, 2: 1, 3: 2, -1: 2, -2: 1, -3: 3, -4: 0}
 
 _SPATIAL = frozenset({
-    "Conv2D", "Conv2DTranspose", "SeparableConv2D", "DepthwiseConv2D", "MaxPooling2D", "AveragePooling2D", "UpSampling2D",
-    "ZeroPadding2D", "Cropping2D",
+    "Conv2D", "Conv2DTranspose", "SeparableConv2D", "DepthwiseConv2D", "MaxPooling2D", "AveragePooling2D",
+    "UpSampling2D", "ZeroPadding2D", "Cropping2D",
 })
 _POOLED = frozenset({"GlobalAveragePooling2D", "GlobalMaxPooling2D"})
 _BY_VALUE = frozenset({
-    "Activation", "ReLU", "LeakyReLU", "ELU", "Dropout", "Identity", "Add", "Subtract", "Multiply", "Average", "Maximum",
-    "Minimum",
+    "Activation", "ReLU", "LeakyReLU", "ELU", "Dropout", "Identity", "Add", "Subtract", "Multiply", "Average",
+    "Maximum", "Minimum",
 })
 _BY_AXIS = frozenset({"BatchNormalization", "Concatenate", "Softmax"})
 _IN_OLD_ORDER = frozenset({"Flatten", "Reshape", "Permute", "Dense"})
@@ -100,7 +100,7 @@ def _convert_layer(config: Config, layer: Config, taken: set[int], name: str) ->
         settings["shared_axes"] = [_AXES[axis] for axis in settings.get("shared_axes") or ()] or None
     elif class_name in _IN_OLD_ORDER:
         if class_name != "Flatten" or settings.get("data_format") != "channels_first":
-            # Flatten of Keras 2 with data_format="channels_first" takes the channels last, so that weights can be shared.
+            # Flatten of Keras 2 with data_format="channels_first" puts the channels last itself.
             legacy_graph.insert_before(config, layer, "Permute", "channels_first", dims=_TO_FIRST)
         if class_name == "Flatten":
             settings.pop("data_format", None)

@@ -72,12 +72,12 @@ def _load(reference: Reference) -> Any:
         missing = printable(str(error.name))[:100]
         if reference.module == error.name or reference.module.startswith(f"{error.name}."):
             raise EdgekitError(f"{option}: there is no module {missing} here or among the installed packages.",
-                               "Run edgekit in the folder that holds it, or name its path: path/my_layers.py:Mish.") from error
+                               "Run edgekit in its folder, or name its path, as in path/my_layers.py:Mish.") from error
         raise EdgekitError(f"{option}: its module needs {missing}, which is not installed.",
                            "Install what that code needs.") from error
     except (Exception, SystemExit) as error:
-        lines = str(error).strip().splitlines() or [""]
-        raise EdgekitError(f"{option}: importing its module raised {type(error).__name__}: {printable(lines[0])[:200]}.",
+        told = printable((str(error).strip().splitlines() or [""])[0])[:200]
+        raise EdgekitError(f"{option}: importing its module raised {type(error).__name__}: {told}.",
                            "Let that module only define its layers and functions.") from error
     if not hasattr(module, reference.name):
         raise EdgekitError(f"{option}: that module has no {printable(reference.name)}.", _FORM)

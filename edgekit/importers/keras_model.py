@@ -4,14 +4,14 @@ Every function here runs in a child process: they import TensorFlow, and a damag
 The file is checked before Keras sees it (`keras_checks`, `saved_model_scan`); models are loaded without their training
 configuration, so that an optimizer that no Keras knows any more is no hindrance.
 
-Files of Keras 1 and 2 are brought to the words of Keras 3 first (`legacy_config`, `legacy_weights`); what Keras 3 has no
-layer for is loaded by tf-keras, if that is installed, and frozen.
+Files of Keras 1 and 2 are brought to the words of Keras 3 first (`legacy_config`, `legacy_weights`); what Keras 3 has
+no layer for is loaded by tf-keras, if that is installed, and frozen.
 """
 
 from __future__ import annotations
 
+import copy
 import importlib.util
-import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -136,11 +136,14 @@ def _from_whole(checked: CheckedFile, request: _Request) -> Any:
 
     path = request.path
     _no_weights(request.weights, request.name)
+    _need_suffix(path, (".keras",) if checked.kind == "keras" else (".h5", ".hdf5"))
     if checked.kind == "h5" and not _is_of_keras_3(path):
         return _from_legacy(checked, request, path)
-    if checked.kind == "keras" and (package := _package(checked.config)) == "tf_keras":
-        raise legacy_config.NotInKeras3(f"the file was written by {package}")
-    _need_suffix(path, (".keras",) if checked.kind == "keras" else (".h5", ".hdf5"))
+    if checked.kind == "keras" and tf_keras_model.wrote(path):
+        if legacy_config.mentions(checked.config, "hard_sigmoid"):
+            raise legacy_config.NotInKeras3("it uses hard_sigmoid, which Keras 3 computes differently")
+        with _or_tf_keras(checked, request):
+            return keras.saving.load_model(str(path), compile=False, safe_mode=not request.allow_lambda)
     return keras.saving.load_model(str(path), compile=False, safe_mode=not request.allow_lambda)
 
 
@@ -173,19 +176,38 @@ def _from_legacy(checked: CheckedFile, request: _Request, weights: Path) -> Any:
     import keras
 
     saved = legacy_weights.read(weights, legacy_config.is_keras_1(checked.config))
-    modern, channels_first = legacy_config.modernize(checked.config, request.name, theano=saved.theano,
-                                                     custom=request.custom.keys())
-    if channels_first and saved.keras_1 and not saved.backend:
-        raise ImportRefused(f"{request.name} does not say whether Theano or TensorFlow trained it; their kernels are mirrored.",
-                            f"Write it down: python -c \"import h5py; h5py.File('{weights.name}', 'a').attrs['backend'] ="
-                            " 'theano'\" (or 'tensorflow'), and import again.")
-    order = [layer["name"] for layer in modern["config"]["layers"]]
-    cls = request.custom.get(modern["class_name"], keras.Model)
+    modern = legacy_config.modernize(checked.config, request.name, theano=saved.theano, custom=request.custom.keys())
+    if modern.channels_first and saved.keras_1 and not saved.backend:
+        raise ImportRefused(f"{request.name} does not say whether Theano or TensorFlow trained it; the kernels of one"
+                            " are those of the other mirrored.",
+                            f"Write it down: python -c \"import h5py; h5py.File({weights.name!r}, 'a')"
+                            ".attrs['backend'] = 'theano'\" (or 'tensorflow'), and import again.")
     if request.allow_lambda:
         keras.config.enable_unsafe_deserialization()
-    model = cls.from_config(modern["config"], custom_objects=request.custom)
-    legacy_weights.assign(model, saved, order, request.name, channels_first)
+    with _or_tf_keras(checked, request):
+        cls = request.custom.get(modern.config["class_name"], keras.Model)
+        model = cls.from_config(copy.deepcopy(modern.config["config"]), custom_objects=request.custom)
+    for layer, shape in modern.shapes.items():
+        if (found := list(model.get_layer(layer).output.shape[1:])) != shape:
+            raise ImportRefused(f"{request.name}: the layer {_shown(layer)!r} was told to give {shape}, and gives"
+                                f" {found} in every later Keras.", legacy_config.EXPORT)
+    order = [layer["name"] for layer in modern.config["config"]["layers"]]
+    legacy_weights.assign(model, saved, order, request.name, modern.channels_first)
     return model
+
+
+@contextmanager
+def _or_tf_keras(checked: CheckedFile, request: _Request) -> Iterator[None]:
+    """Turn what Keras 3 raises into NotInKeras3 where tf-keras may know better."""
+    try:
+        yield
+    except (EdgekitError, MemoryError):
+        raise
+    except Exception as error:
+        if legacy_config.is_keras_1(checked.config) or not tf_keras_model.may_know(str(error)):
+            raise
+        cause = _cause(str(error)).partition(". ")[0].partition(": {")[0][:150] or type(error).__name__
+        raise legacy_config.NotInKeras3(f"Keras 3 says: {cause}") from error
 
 
 def _is_of_keras_3(path: Path) -> bool:
@@ -195,21 +217,6 @@ def _is_of_keras_3(path: Path) -> bool:
     with h5py.File(path, "r") as file:
         version = file.attrs.get("keras_version", "")
         return (version.decode() if isinstance(version, bytes) else str(version)).startswith("3")
-
-
-def _package(config: dict[str, Any]) -> str:
-    """The package that wrote an archive, by its first class that is in a package."""
-    waiting: list[Any] = [config]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            module = value.get("module")
-            if isinstance(module, str) and module.startswith("tf_keras"):
-                return "tf_keras"
-            waiting += value.values()
-        elif isinstance(value, list):
-            waiting += value
-    return "keras"
 
 
 def _shown(text: str) -> str:

@@ -1,8 +1,8 @@
 """Model configurations of Keras 1 and Keras 2, brought to what Keras 3 loads. Pure Python, no Keras.
 
-Keras 3 reads Keras 2's own words for most layers, and none of Keras 1's; it refuses arguments that it has dropped, models
-nested in models, and it understands `hard_sigmoid` differently. What training alone needs (initializers, regularizers,
-constraints, random augmentation) is left out: the model is imported to be run.
+Keras 3 reads Keras 2's own words for most layers, and none of Keras 1's; it refuses arguments that it has dropped and
+models nested in models, and it understands `hard_sigmoid` differently. What training alone needs (initializers,
+regularizers, constraints, random augmentation) is left out: the model is imported to be run.
 
 Sources: keras/legacy/interfaces.py and keras/legacy/layers.py of Keras 2.2.4 (what Keras 1's arguments became),
 keras/layers of Keras 1.2.2 (`get_config`), keras/src/legacy/saving of Keras 3.15.
@@ -11,7 +11,8 @@ keras/layers of Keras 1.2.2 (`get_config`), keras/src/legacy/saving of Keras 3.1
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from edgekit.core.errors import ImportRefused
@@ -33,9 +34,11 @@ _KERAS_1_CLASSES = {
 }
 _GONE = frozenset({"MaxoutDense", "Highway", "TimeDistributedDense", "ParametricSoftplus", "SReLU", "Graph",
                    "CuDNNLSTM", "CuDNNGRU"})
-_CLASSES = {**_KERAS_1_CLASSES, "BatchNormalizationV1": "BatchNormalization", "BatchNormalizationV2":
-            "BatchNormalization", "ThresholdedReLU": "ReLU", "SpatialDropout1D": "Dropout", "SpatialDropout2D": "Dropout",
-            "SpatialDropout3D": "Dropout"}
+_CLASSES = {
+    **_KERAS_1_CLASSES, "BatchNormalizationV1": "BatchNormalization", "BatchNormalizationV2": "BatchNormalization",
+    "ThresholdedReLU": "ReLU", "SpatialDropout1D": "Dropout", "SpatialDropout2D": "Dropout",
+    "SpatialDropout3D": "Dropout",
+}
 # Keras 1's arguments and what Keras 2 called them; of every layer, then of some.
 _ARGUMENTS = {
     "nb_filter": "filters", "subsample": "strides", "subsample_length": "strides", "border_mode": "padding",
@@ -43,9 +46,12 @@ _ARGUMENTS = {
     "filter_length": "kernel_size", "pool_length": "pool_size", "stride": "strides", "length": "size",
     "input_dtype": "dtype",
 }
-_ARGUMENTS_OF = {"Dense": {"output_dim": "units"}, "LeakyReLU": {"alpha": "negative_slope"}, "ReLU": {"theta": "threshold"}}
-_KERAS_1_WORDS = frozenset({"nb_filter", "border_mode", "dim_ordering", "subsample", "W_regularizer", "init", "input_dtype",
-                            "inner_init"})
+_ARGUMENTS_OF = {
+    "Dense": {"output_dim": "units"}, "LeakyReLU": {"alpha": "negative_slope"}, "ReLU": {"theta": "threshold"},
+}
+_KERAS_1_WORDS = frozenset({
+    "nb_filter", "border_mode", "dim_ordering", "subsample", "W_regularizer", "init", "input_dtype", "inner_init",
+})
 _DATA_FORMATS = {"th": "channels_first", "tf": "channels_last", "default": None}
 _MERGES = {"sum": "Add", "mul": "Multiply", "ave": "Average", "max": "Maximum", "concat": "Concatenate", "dot": "Dot",
            "cos": "Dot"}
@@ -75,36 +81,52 @@ class NotInKeras3(Exception):
     """The model is sound and Keras 3 has no layer for a part of it; tf-keras may load it. The text names the part."""
 
 
+@dataclass(frozen=True)
+class Modern:
+    """A configuration {class_name, config} for Keras 3's legacy loader: functional, channels last.
+
+    `channels_first` says that the file's model took its channels first. `shapes` are those that layers must give,
+    without the batch: Keras 1 lets the author choose that of a transposed convolution.
+    """
+
+    config: Config
+    channels_first: bool
+    shapes: dict[str, list[int]]
+
+
 def is_keras_1(config: Config) -> bool:
     """Whether a model's configuration is in the words of Keras 1."""
     version = config.get("keras_version")
     if isinstance(version, str):
         return version.split(".")[0] in ("0", "1")
-    waiting: list[Any] = [config]
+    return any(isinstance(value, dict) and "class_name" in value and isinstance(value.get("config"), dict)
+               and (value["class_name"] in tuple(_KERAS_1_CLASSES) or _KERAS_1_WORDS & value["config"].keys())
+               for value in _values(config))
+
+
+def mentions(config: Config, word: str) -> bool:
+    """Whether a configuration has this text as a value."""
+    return word in _values(config)
+
+
+def _values(value: Any) -> Iterator[Any]:
+    """The value and all that is in it."""
+    waiting = [value]
     while waiting:
         value = waiting.pop()
-        if isinstance(value, dict):
-            settings = value.get("config")
-            if value.get("class_name") in _KERAS_1_CLASSES or (
-                    "class_name" in value and isinstance(settings, dict) and _KERAS_1_WORDS & settings.keys()):
-                return True
-            waiting += value.values()
-        elif isinstance(value, list):
-            waiting += value
-    return False
+        yield value
+        if isinstance(value, (dict, list)):
+            waiting += value.values() if isinstance(value, dict) else value
 
 
-def modernize(config: Config, name: str, *, theano: bool = False, custom: Collection[str] = ()) -> tuple[Config, bool]:
-    """A model of Keras 1 or 2 as Keras 3's legacy loader takes it: functional, channels last.
+def modernize(config: Config, name: str, *, theano: bool = False, custom: Collection[str] = ()) -> Modern:
+    """A model of Keras 1 or 2 as Keras 3's legacy loader takes it.
 
     Args:
         config: {"class_name": …, "config": …}, as in a file's model_config or in JSON.
         name: how messages call the file.
         theano: it was trained on Theano, whose padding "same" lies elsewhere.
         custom: classes that are not Keras'; their arguments are left as they are.
-
-    Returns:
-        The new configuration, and whether the file's model took its channels first.
 
     Raises:
         ImportRefused: it cannot be brought over.
@@ -117,14 +139,20 @@ def modernize(config: Config, name: str, *, theano: bool = False, custom: Collec
                             "Name its class with --custom-objects module:name, or export it as a SavedModel where its"
                             " code is (model.export).")
     model = legacy_graph.functional(config, name)
-    for layer in list(legacy_graph.leaves(model["config"])):
+    shapes: dict[str, list[int]] = {}
+    for layer in legacy_graph.leaves(model["config"]):
+        if isinstance(shape := layer["config"].get("output_shape"), list) and layer["class_name"] == "Deconvolution2D":
+            shapes[layer["name"]] = shape[1:]
         if layer["class_name"] not in custom:
             _modernize_layer(layer, name)
     channels_first = channels_last.convert(model["config"], name)
     if theano:
         _pad_as_theano(model["config"], name)
-    _split_activations(model["config"])
-    return {"class_name": class_name, "config": legacy_graph.for_keras_3(model["config"])}, channels_first
+    _split_activations(model["config"], name)
+    if channels_first:
+        shapes = {layer: [*shape[1:], shape[0]] for layer, shape in shapes.items()}
+    made = {"class_name": class_name, "config": legacy_graph.for_keras_3(model["config"])}
+    return Modern(made, channels_first, shapes)
 
 
 def _plain(value: Any) -> Any:
@@ -140,7 +168,8 @@ def _plain(value: Any) -> Any:
 
 def _modernize_layer(layer: Config, name: str) -> None:
     """Change one layer's class and arguments in place."""
-    class_name, config = layer["class_name"], layer["config"]
+    class_name: str = layer["class_name"]
+    config: Config = layer["config"]
     where = f"{name}: the layer {_quoted(layer['name'])}"
     if class_name in ONLY_KERAS_2:
         raise NotInKeras3(f"the layer {_quoted(layer['name'])} is a {class_name}, which Keras 3 does not have")
@@ -152,8 +181,9 @@ def _modernize_layer(layer: Config, name: str) -> None:
     for old, new in {**_ARGUMENTS, **_ARGUMENTS_OF.get(_CLASSES.get(class_name, class_name), {})}.items():
         if old in config and not (old == "bias" and class_name in ("LSTM", "GRU", "SimpleRNN")):
             config[new] = config.pop(old)
-    if config.get("data_format") in _DATA_FORMATS:
-        config["data_format"] = _DATA_FORMATS[config["data_format"]]
+    data_format = config.get("data_format")
+    if isinstance(data_format, str):
+        config["data_format"] = _DATA_FORMATS.get(data_format, data_format)
     class_name = layer["class_name"] = _CLASSES.get(class_name, class_name)
     if class_name in _RANDOM:
         layer["class_name"], layer["config"] = "Identity", {"name": layer["name"]}
@@ -168,8 +198,9 @@ def _modernize_layer(layer: Config, name: str) -> None:
         if legacy_graph.is_model(inner):
             raise ImportRefused(f"{where} calls a whole model for each step in time, which edgekit does not import.",
                                 EXPORT)
-        inner.setdefault("name", inner["config"].get("name"))
+        inner = {"class_name": inner["class_name"], "config": inner["config"], "name": inner["config"].get("name")}
         _modernize_layer(inner, name)
+        config["layer"] = {**inner, "module": "keras.layers", "registered_name": None}
         config.pop("backward_layer", None)
     if config.get("recurrent_activation") == "hard_sigmoid":
         raise NotInKeras3(f"the layer {_quoted(layer['name'])} uses hard_sigmoid between steps, which Keras 3 computes"
@@ -215,7 +246,8 @@ def _convolution(config: Config, where: str) -> None:
 
 def _padding(config: Config, where: str) -> None:
     if config.get("padding") not in (None, "valid", "same", "causal"):
-        raise ImportRefused(f"{where} pads with border_mode={_shown(config['padding'])!r}, which only Theano had.", EXPORT)
+        told = _quoted(config["padding"])
+        raise ImportRefused(f"{where} pads with border_mode={told}, which only Theano had.", EXPORT)
 
 
 def _zero_padding(config: Config, where: str) -> None:
@@ -262,7 +294,7 @@ def _merged(config: Config, where: str) -> tuple[str, Config]:
     if config.get("mode_type") == "lambda":
         return "Lambda", {**made, "function": mode, "arguments": config.get("arguments") or {}}
     if config.get("mode_type") == "function" or mode not in _MERGES:
-        raise ImportRefused(f"{where} merges with a function of its author, {_shown(mode)!r}, which is not in the file.",
+        raise ImportRefused(f"{where} merges with a function of its author, {_quoted(mode)}, which is not in the file.",
                             EXPORT)
     if mode == "concat":
         made["axis"] = config.get("concat_axis", -1)
@@ -271,15 +303,15 @@ def _merged(config: Config, where: str) -> tuple[str, Config]:
     return _MERGES[mode], made
 
 
-def _split_activations(config: Config) -> None:
+def _split_activations(config: Config, name: str) -> None:
     """Take apart what Keras 3 has no single layer for.
 
-    Keras 1 and 2 compute hard_sigmoid(x) = clip(x / 5 + 1/2, 0, 1), and Keras 3 clip(x / 6 + 1/2, 0, 1): that of 1.2 x is
-    the old one. And a layer as another layer's activation becomes a layer of its own.
+    Keras 1 and 2 compute hard_sigmoid(x) = clip(x / 5 + 1/2, 0, 1), and Keras 3 clip(x / 6 + 1/2, 0, 1): that of 1.2 x
+    is the old one. And a layer as another layer's activation becomes a layer of its own.
     """
     for layer in list(config["layers"]):
         if legacy_graph.is_model(layer):
-            _split_activations(layer["config"])
+            _split_activations(layer["config"], name)
             continue
         activation = layer["config"].get("activation")
         if activation == "hard_sigmoid":
@@ -292,7 +324,7 @@ def _split_activations(config: Config) -> None:
             legacy_graph.insert_after(config, scaled, "Activation", "hard_sigmoid", activation="hard_sigmoid")
         elif isinstance(activation, dict) and isinstance(activation.get("config"), dict):
             made = {"class_name": activation.get("class_name"), "name": layer["name"], "config": activation["config"]}
-            _modernize_layer(made, "the model")
+            _modernize_layer(made, name)
             layer["config"]["activation"] = "linear"
             settings = {key: value for key, value in made["config"].items() if key != "name"}
             legacy_graph.insert_after(config, layer, made["class_name"], "activation", **settings)

@@ -1,8 +1,8 @@
 """The weights in HDF5 files of Keras 1 and Keras 2, and how they go into a model of Keras 3. Runs in a child process.
 
-Such a file lists its layers (`layer_names`) and for each layer its arrays (`weight_names`), the trainable ones first. The
-layers are matched by their names; only where the names of file and architecture differ does their order decide, as in
-Keras. Large lists of names are split: layer_names0, layer_names1, …
+Such a file lists its layers (`layer_names`) and for each layer its arrays (`weight_names`), the trainable ones first.
+The layers are matched by their names; only where the names of file and architecture differ does their order decide, as
+in Keras. Large lists of names are split: layer_names0, layer_names1, …
 
 Sources: `save_weights_to_hdf5_group` in keras/engine/topology.py (1.2.2); `preprocess_weights_for_loading` in
 keras/engine/saving.py (2.2.4), which says how the arrays of Keras 1 and of Theano differ.
@@ -60,7 +60,7 @@ def read(path: Path, keras_1: bool) -> Saved:
 
     name = printable(str(path))
     with h5py.File(path, "r") as file:
-        group = file["model_weights"] if "model_weights" in file else file
+        group = file.get("model_weights", file)
         version = _text(group.attrs.get("keras_version", file.attrs.get("keras_version", "")))
         keras_1 = version.startswith(("0", "1")) if version else keras_1
         if "nb_layers" in group.attrs:
@@ -117,8 +117,8 @@ def assign(model: Any, saved: Saved, order: list[str], name: str, channels_first
         for variable, array in _paired(layer, variables, owner, arrays, name):
             value = _converted(owner[id(variable)], variable, array, saved, channels_first)
             if tuple(variable.shape) != value.shape:
-                raise ImportRefused(f"{name}: the weights do not fit the layer {printable(layer.name)[:100]!r}: it has the"
-                                    f" shape {tuple(variable.shape)}, and the file has {value.shape}.", _USE_YOURS)
+                raise ImportRefused(f"{name}: the weights do not fit the layer {printable(layer.name)[:100]!r}: it has"
+                                    f" the shape {tuple(variable.shape)}, and the file has {value.shape}.", _USE_YOURS)
             variable.assign(value)
         for part in {id(part): part for part, _ in owners}.values():
             if hasattr(part, "finalize_state"):
@@ -136,7 +136,7 @@ def _matched(model: Any, saved: Saved, order: list[str], name: str) -> list[tupl
             continue
         if layer.name in left:
             pairs.append((layer, left.pop(layer.name)))
-        elif getattr(layer, "layers", None):  # Keras 1 lists the layers of a model in a Sequential as the Sequential's own
+        elif getattr(layer, "layers", None):  # Keras 1 lists them as if they were those of the outer Sequential
             waiting = [*layer.layers, *waiting]
         else:
             missing.append(layer)
@@ -150,7 +150,7 @@ def _matched(model: Any, saved: Saved, order: list[str], name: str) -> list[tupl
     if missing and len(left) != len(arrays):
         told = f"the file has none for the layer {printable(missing[0].name)[:100]!r}"
     elif not missing:
-        told = f"the file has some for {printable(next(iter(left)))[:100]!r}, a layer that the architecture does not have"
+        told = f"the file has some for {printable(next(iter(left)))[:100]!r}, a layer that is not in the architecture"
     raise ImportRefused(f"{name}: the weights do not fit: {told}.", _USE_YOURS)
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
+import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,31 @@ from edgekit.core.errors import EdgekitError, ImportRefused, ModelFileError
 from edgekit.importers import frozen_graph, legacy_config
 from edgekit.importers.keras_checks import CheckedFile
 from edgekit.runtime.spec import printable
+
+# Modules as Keras 2.12 to 2.15 wrote them into `.keras` files, and where they are in tf-keras.
+_MODULES = re.compile(rb'("module": ?")keras\.(?:src\.)?(?=engine\.|models\.|layers\.[a-z_]+\.)')
+
+
+def wrote(path: Path) -> bool:
+    """Whether a `.keras` archive says that Keras 2, as tf-keras or before it went by that name, wrote it."""
+    with zipfile.ZipFile(path) as archive:
+        try:
+            version = json.loads(archive.read("metadata.json"))["keras_version"]
+        except (KeyError, ValueError, TypeError, RecursionError):
+            return False
+    return isinstance(version, str) and version.startswith("2.")
+
+
+def may_know(message: str) -> bool:
+    """Whether tf-keras may load what Keras 3 refused with this message: not if it lacks the same class."""
+    missing = re.search(r"(?:Could not locate (?:class|function)|Unknown \w+:) '(?:\w+>)?(\w+)'", message)
+    if missing is None or missing[1] == "Functional":
+        return True
+    if importlib.util.find_spec("tf_keras") is None:
+        return False
+    import tf_keras  # type: ignore[import-untyped, import-not-found, unused-ignore]
+
+    return hasattr(tf_keras.layers, missing[1]) or hasattr(tf_keras.activations, missing[1])
 
 
 def load(checked: CheckedFile, path: Path, weights: Path | None, objects: dict[str, Any], allow_lambda: bool,
@@ -35,17 +63,20 @@ def load(checked: CheckedFile, path: Path, weights: Path | None, objects: dict[s
         raise ImportRefused(f"{name} is a model of Keras 1 that cannot be brought to Keras 3: {reason}.",
                             legacy_config.EXPORT)
     if importlib.util.find_spec("tf_keras") is None:
-        raise ImportRefused(f"{name} needs Keras 2: {reason}.",
-                            "Install that beside Keras 3, and import again: pip install tf-keras")
-    import tf_keras
+        raise ImportRefused(f"Keras 3 cannot load {name}: {reason}.",
+                            "tf-keras, which is Keras 2, may. Install it beside Keras 3, and import again:"
+                            " pip install tf-keras")
+    import tf_keras  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     try:
         if checked.kind == "json":
             model = tf_keras.models.model_from_json(json.dumps(checked.config), custom_objects=objects)
             model.load_weights(str(weights))
         else:
-            model = tf_keras.models.load_model(str(path), custom_objects=objects, compile=False,
-                                               safe_mode=not allow_lambda)
+            with tempfile.TemporaryDirectory() as folder:
+                file = _renamed(path, Path(folder)) if checked.kind == "keras" else path
+                model = tf_keras.models.load_model(str(file), custom_objects=objects, compile=False,
+                                                   safe_mode=not allow_lambda)
         if not getattr(model, "inputs", None):
             raise ImportRefused(f"{name} does not say the shape of its input.")
         return frozen_graph.freeze(model, name)
@@ -53,5 +84,18 @@ def load(checked: CheckedFile, path: Path, weights: Path | None, objects: dict[s
         raise
     except Exception as error:  # as many classes as Keras 3 raises
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise ModelFileError(f"Neither Keras 3 ({reason}) nor tf-keras loads {name}: {printable(lines[0])[:200].rstrip('.')}.",
+        told = printable(lines[0])[:200].rstrip(".")
+        raise ModelFileError(f"Neither Keras 3 ({reason}) nor tf-keras loads {name}: {told}.",
                              legacy_config.EXPORT) from error
+
+
+def _renamed(path: Path, folder: Path) -> Path:
+    """A copy of a `.keras` archive that names the modules of tf-keras."""
+    made = folder / "model.keras"
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(made, "w") as copy:
+        for member in archive.infolist():
+            content = archive.read(member)
+            if member.filename == "config.json":
+                content = _MODULES.sub(rb"\1tf_keras.src.", content)
+            copy.writestr(member.filename, content)
+    return made
