@@ -23,8 +23,8 @@ CHANNELS = (1, 3)
 class Facts:
     """Input, output and whatever else the file tells.
 
-    `scores` is their number. `exact` says that mean, std and activation are those of the model's own layers, and not what
-    somebody wrote beside them or what its last operator suggests.
+    `scores` is their number. `exact` says that mean, std and activation are those of the model's own layers, and not
+    what somebody wrote beside them or what its last operator suggests.
     """
 
     input_name: str

@@ -124,6 +124,10 @@ def freeze(model: Any, name: str) -> Any:
     function = tf.function(lambda image: model(image, training=False),
                            input_signature=[tf.TensorSpec(shape, dtype, name="image")])
     frozen = convert_variables_to_constants_v2(function.get_concrete_function(), lower_control_flow=False)
+    saved_model_scan.scan_graph(frozen.graph.as_graph_def().SerializeToString(), name)
+    if len(frozen.inputs) != 1 or frozen.outputs[0].shape.rank is None:
+        raise ImportRefused(f"{name} needs state besides its weights, or does not say the shape of its output.",
+                            "Build it of layers that compute their output from their input and their weights alone.")
     return as_model(frozen, shape, dtype, "image", "frozen")
 
 

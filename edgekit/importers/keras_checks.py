@@ -54,7 +54,7 @@ _KERAS_PARTS = frozenset({
     "activations", "constraints", "dtype_policies", "engine", "initializers", "layers", "losses", "metrics", "models",
     "ops", "optimizers", "quantizers", "random", "regularizers",
 })
-_POLICIES = frozenset((f"{package}.mixed_precision", "Policy") for package in _KERAS_PACKAGES)  # a layer's dtype
+_POLICIES = [[f"{package}.mixed_precision", "Policy"] for package in _KERAS_PACKAGES]  # a layer's dtype
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _COMPLETE = "A model must be complete in one file."
 _SAVE_AGAIN = "Save the model again, or get a complete copy of the file."
@@ -337,7 +337,7 @@ def _check_class(entry: dict[str, Any], name: str, allowed: _Allowed) -> dict[st
             raise ImportRefused(f"{name} has a layer that runs code from the file: {_told(entry)}.",
                                 "Only for files you trust: --allow-lambda accepts it.")
         return {}
-    if (class_name, registered) == ("FrozenGraph", OWN_CLASS) or (module, class_name) in _POLICIES:
+    if (class_name, registered) == ("FrozenGraph", OWN_CLASS) or [module, class_name] in _POLICIES:
         return {}
     if custom := _custom(entry, allowed):
         return custom

@@ -39,13 +39,17 @@ from edgekit.runtime.spec import printable
 
 @dataclass(frozen=True)
 class _Request:
-    """What is to be loaded, and how. `custom` holds foreign classes and functions by all names that they go by."""
+    """What is to be loaded, and how.
+
+    `custom` holds foreign classes and functions by all names that they go by; `notes` gathers what became of the model.
+    """
 
     path: Path
     name: str
     weights: Path | None
     allow_lambda: bool
     custom: dict[str, Any]
+    notes: list[str]
 
 
 def load(path: Path, *, allow_lambda: bool = False, weights: Path | None = None) -> Any:
@@ -114,21 +118,21 @@ def _load(path: Path, allow_lambda: bool, weights: Path | None, references: Sequ
     import keras
 
     frozen_graph.layer_class()
+    notes: list[str] = []
     objects = custom_objects.load(references)
     objects.update({called: objects[plain] for called, plain in checked.custom.items()})
-    request = _Request(path, name, weights, allow_lambda, objects)
-    notes: tuple[str, ...] = ()
+    request = _Request(path, name, weights, allow_lambda, objects, notes)
     with _keras_errors(name), keras.saving.custom_object_scope(objects):
         try:
             model = _from_json(checked, request) if checked.kind == "json" else _from_whole(checked, request)
         except legacy_config.NotInKeras3 as missing:
             model = tf_keras_model.load(checked, path, weights, objects, allow_lambda, str(missing))
-            notes = (f"it was loaded by tf-keras and frozen, since {missing}: it cannot be trained further",)
+            notes.append(f"it was loaded by tf-keras and frozen, since {missing}: it cannot be trained further")
     if not isinstance(model, keras.Model):
         raise ImportRefused(f"{name} is a single {printable(type(model).__name__)} layer, not a model.")
     if not getattr(model, "inputs", None):
         raise _no_input(name)
-    return model, notes
+    return model, tuple(notes)
 
 
 def _from_whole(checked: CheckedFile, request: _Request) -> Any:
@@ -193,6 +197,10 @@ def _from_legacy(checked: CheckedFile, request: _Request, weights: Path) -> Any:
                                 f" {found} in every later Keras.", legacy_config.EXPORT)
     order = [layer["name"] for layer in modern.config["config"]["layers"]]
     legacy_weights.assign(model, saved, order, request.name, modern.channels_first)
+    if modern.channels_first:
+        request.notes.append("it took the channels of an image first, and now takes them last")
+    if saved.theano:
+        request.notes.append("Theano trained it, so its kernels were mirrored")
     return model
 
 

@@ -34,6 +34,7 @@ _KERAS_1_CLASSES = {
 }
 _GONE = frozenset({"MaxoutDense", "Highway", "TimeDistributedDense", "ParametricSoftplus", "SReLU", "Graph",
                    "CuDNNLSTM", "CuDNNGRU"})
+_RECURRENT = frozenset({"LSTM", "GRU", "SimpleRNN"})
 _CLASSES = {
     **_KERAS_1_CLASSES, "BatchNormalizationV1": "BatchNormalization", "BatchNormalizationV2": "BatchNormalization",
     "ThresholdedReLU": "ReLU", "SpatialDropout1D": "Dropout", "SpatialDropout2D": "Dropout",
@@ -175,11 +176,13 @@ def _modernize_layer(layer: Config, name: str) -> None:
         raise NotInKeras3(f"the layer {_quoted(layer['name'])} is a {class_name}, which Keras 3 does not have")
     if class_name in _GONE:
         raise ImportRefused(f"{where} is a {class_name}, which no Keras of today has.", EXPORT)
+    if class_name in _RECURRENT and "output_dim" in config:
+        raise ImportRefused(f"{where} is a recurrent layer of Keras 1, which edgekit does not import.", EXPORT)
     if class_name == "Merge":
         layer["class_name"], layer["config"] = _merged(config, where)
         return
     for old, new in {**_ARGUMENTS, **_ARGUMENTS_OF.get(_CLASSES.get(class_name, class_name), {})}.items():
-        if old in config and not (old == "bias" and class_name in ("LSTM", "GRU", "SimpleRNN")):
+        if old in config:
             config[new] = config.pop(old)
     data_format = config.get("data_format")
     if isinstance(data_format, str):
@@ -289,8 +292,6 @@ _SPECIAL: dict[str, Callable[[Config, str], None]] = {
 def _merged(config: Config, where: str) -> tuple[str, Config]:
     """Keras 1's Merge as the layer that does the same."""
     mode, made = config.get("mode"), {"name": config["name"]}
-    if "layers" in config:
-        raise ImportRefused(f"{where} joins several models that each take an input; edgekit takes models of one image.")
     if config.get("mode_type") == "lambda":
         return "Lambda", {**made, "function": mode, "arguments": config.get("arguments") or {}}
     if config.get("mode_type") == "function" or mode not in _MERGES:

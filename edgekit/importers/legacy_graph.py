@@ -126,6 +126,8 @@ def _chained(config: Any, name: str) -> Config:
         layers.append(_named(made, called))
     if not layers:
         raise ImportRefused(f"{name} has a model {_quoted(own)} without layers.")
+    if layers[0]["class_name"] == "Merge":
+        raise ImportRefused(f"{name} begins with several models that each take an input; edgekit takes one image.")
     if layers[0]["class_name"] != "InputLayer":
         shape = _input_shape(layers[0]) or own.get("build_input_shape") or own.get("batch_input_shape")
         if not shape:

@@ -35,7 +35,8 @@ def wrote(path: Path) -> bool:
 
 def may_know(message: str) -> bool:
     """Whether tf-keras may load what Keras 3 refused with this message: not if it lacks the same class."""
-    missing = re.search(r"(?:Could not locate (?:class|function)|Unknown \w+:) '(?:\w+>)?(\w+)'", message)
+    missing = re.search(r"(?:Could not locate (?:class|function)|Unknown \w+:) '(?:\w+>)?(\w+)'", message) or re.search(
+        r"activation function identifier: (\w+)", message)
     if missing is None or missing[1] == "Functional":
         return True
     if importlib.util.find_spec("tf_keras") is None:

@@ -18,6 +18,7 @@ from edgekit.runtime.spec import Crop, Provenance, Quantization, ScoreCalibratio
 from tests import models
 
 SILENT = Facts("input_1", 8, 8, 3, "NHWC", "float32", None, "probs", "float32", None, 3, None)
+NORMALISES = {"exact": True, "mean": (0.0,) * 3, "std": (1.0,) * 3}
 TOLD = SpecOptions("red,green,blue", None, "bilinear", "center:0.875", None, "127.5", "127.5", "softmax")
 
 
@@ -111,8 +112,8 @@ def test_what_is_told_goes_before_what_the_file_says(source: Path) -> None:
 @pytest.mark.parametrize(
     ("said", "options", "message"),
     [
-        ({"exact": True, "mean": (0.0,) * 3, "std": (1.0,) * 3}, {}, r"itself: with --mean 127\.5 it would be done twice"),
-        ({"exact": True, "mean": (0.0,) * 3, "std": (1.0,) * 3}, {"mean": "0"}, r"with --std 127\.5 it would be done"),
+        (NORMALISES, {}, r"itself: with --mean 127\.5 it would be done twice"),
+        (NORMALISES, {"mean": "0"}, r"itself: with --std 127\.5 it would be done twice"),
         ({"activation": "softmax"}, {"output_activation": "logits"}, "gives the result of a softmax, not logits"),
         ({"activation": "sigmoid"}, {}, "gives the result of a sigmoid, not the result of a softmax"),
         ({"activation": "logits", "exact": True}, {}, "gives logits, not the result of a softmax"),
