@@ -6,6 +6,7 @@ cannot be trained further.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import re
@@ -39,11 +40,8 @@ def may_know(message: str) -> bool:
         r"activation function identifier: (\w+)", message)
     if missing is None or missing[1] == "Functional":
         return True
-    if importlib.util.find_spec("tf_keras") is None:
-        return False
-    import tf_keras  # type: ignore[import-untyped, import-not-found, unused-ignore]
-
-    return hasattr(tf_keras.layers, missing[1]) or hasattr(tf_keras.activations, missing[1])
+    tf_keras = _tf_keras()
+    return tf_keras is not None and (hasattr(tf_keras.layers, missing[1]) or hasattr(tf_keras.activations, missing[1]))
 
 
 def load(checked: CheckedFile, path: Path, weights: Path | None, objects: dict[str, Any], allow_lambda: bool,
@@ -63,11 +61,11 @@ def load(checked: CheckedFile, path: Path, weights: Path | None, objects: dict[s
     if legacy_config.is_keras_1(checked.config):
         raise ImportRefused(f"{name} is a model of Keras 1 that cannot be brought to Keras 3: {reason}.",
                             legacy_config.EXPORT)
-    if importlib.util.find_spec("tf_keras") is None:
+    tf_keras = _tf_keras()
+    if tf_keras is None:
         raise ImportRefused(f"Keras 3 cannot load {name}: {reason}.",
                             "tf-keras, which is Keras 2, may. Install it beside Keras 3, and import again:"
                             " pip install tf-keras")
-    import tf_keras  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     try:
         if checked.kind == "json":
@@ -88,6 +86,11 @@ def load(checked: CheckedFile, path: Path, weights: Path | None, objects: dict[s
         told = printable(lines[0])[:200].rstrip(".")
         raise ModelFileError(f"Neither Keras 3 ({reason}) nor tf-keras loads {name}: {told}.",
                              legacy_config.EXPORT) from error
+
+
+def _tf_keras() -> Any:
+    """The module, or None. No extra of edgekit brings it: it is a second Keras, and few need it."""
+    return importlib.import_module("tf_keras") if importlib.util.find_spec("tf_keras") is not None else None
 
 
 def _renamed(path: Path, folder: Path) -> Path:

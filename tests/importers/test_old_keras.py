@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Callable
@@ -25,9 +26,7 @@ NAMES = ("many_layers", "merged", "channels_first", "channels_first_merged", "fl
 @pytest.fixture(scope="module")
 def tf_keras(tf: Any, needs: Needs) -> Any:
     needs.module("tf_keras", "pip install tf-keras")
-    import tf_keras
-
-    return tf_keras
+    return importlib.import_module("tf_keras")
 
 
 def last(images: old.Array) -> old.Array:
@@ -182,13 +181,14 @@ def transfer(keras: Any) -> Any:
 
 def stacked(keras: Any) -> Any:
     layers = keras.layers
+    inner = [layers.SeparableConv2D(4, 3, activation=layers.LeakyReLU(0.1), input_shape=(8, 8, 3)),
+             layers.DepthwiseConv2D(3, activation="hard_sigmoid")]
     return keras.Sequential([
-        keras.Sequential([layers.SeparableConv2D(4, 3, activation=layers.LeakyReLU(0.1), input_shape=(8, 8, 3)),
-                          layers.DepthwiseConv2D(3, activation="hard_sigmoid")]),
-        layers.ThresholdedReLU(0.2), layers.PReLU(shared_axes=[1, 2]), layers.SpatialDropout2D(0.1),
-        layers.LayerNormalization(), layers.Conv2DTranspose(3, 3, strides=2),
-        layers.UpSampling2D(2, interpolation="bilinear"), layers.ZeroPadding2D(((1, 0), (2, 1))), layers.Reshape((-1, 3)), layers.TimeDistributed(layers.Dense(2)),
-        layers.Flatten(), layers.Dense(3, dtype="float64")])
+        keras.Sequential(inner), layers.ThresholdedReLU(0.2), layers.PReLU(shared_axes=[1, 2]),
+        layers.SpatialDropout2D(0.1), layers.LayerNormalization(), layers.Conv2DTranspose(3, 3, strides=2),
+        layers.UpSampling2D(2, interpolation="bilinear"), layers.ZeroPadding2D(((1, 0), (2, 1))),
+        layers.Reshape((-1, 3)), layers.TimeDistributed(layers.Dense(2)), layers.Flatten(),
+        layers.Dense(3, dtype="float64")])
 
 
 def first(keras: Any) -> Any:
