@@ -43,6 +43,13 @@ weights_option = click.option("--weights", type=MODEL, metavar="FILE", help="The
 lambda_option = click.option(
     "--allow-lambda", is_flag=True, help="Load Lambda layers. They run code from the file: only for files you trust."
 )
+custom_objects_option = click.option(
+    "--custom-objects",
+    multiple=True,
+    metavar="MODULE:NAME[,…]",
+    help="Classes and functions of a Keras model that are not Keras' own, from the current folder, an installed package"
+    " or path/file.py. Their code is run.",
+)
 
 KERNELS = ("bilinear-aa", "bicubic-aa", "bilinear", "nearest")
 
@@ -125,6 +132,12 @@ def say_derived(derived: Sequence[str]) -> None:
     """What an import found out or assumed, on stderr."""
     if derived:
         say(f"You did not say, so: {'; '.join(derived)}.")
+
+
+def say_notes(notes: Sequence[str]) -> None:
+    """What became of a model when it was imported, on stderr."""
+    for note in notes:
+        say(f"Note: {note}.")
 
 
 def warn(message: str) -> None:

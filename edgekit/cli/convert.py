@@ -41,6 +41,7 @@ from edgekit.cli import common
 @common.seed_option
 @common.max_bad_option
 @common.lambda_option
+@common.custom_objects_option
 @common.json_option
 def convert(
     model: Path,
@@ -53,6 +54,7 @@ def convert(
     seed: int,
     max_bad: int,
     allow_lambda: bool,
+    custom_objects: tuple[str, ...],
     as_json: bool,
     **spec_options: Any,
 ) -> None:
@@ -72,11 +74,14 @@ def convert(
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
         source = model
         output = output or default_output(model)
-        if (options.given or weights or needs_import(model)) and output.resolve() != model.resolve():
+        if (options.given or weights or custom_objects or needs_import(model)) and output.resolve() != model.resolve():
             common.say(f"Importing {printable(str(model))} …")
             source = Path(folder) / f"{model.stem}{ending(model)}"
-            imported = import_model(model, source, options, weights=weights, allow_lambda=allow_lambda)
+            imported = import_model(
+                model, source, options, weights=weights, allow_lambda=allow_lambda, custom_objects=custom_objects
+            )
             common.say_derived(imported.derived)
+            common.say_notes(imported.notes)
         common.say(f"Converting {printable(str(model))} …")
         made = run(
             source,

@@ -21,7 +21,11 @@ CHANNELS = (1, 3)
 
 @dataclass(frozen=True)
 class Facts:
-    """Input, output and whatever else the file tells. `scores` is their number."""
+    """Input, output and whatever else the file tells.
+
+    `scores` is their number. `exact` says that mean, std and activation are those of the model's own layers, and not
+    what somebody wrote beside them or what its last operator suggests.
+    """
 
     input_name: str
     height: int | None
@@ -38,6 +42,7 @@ class Facts:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     labels: tuple[str, ...] | None = None
+    exact: bool = False
 
 
 def of_keras(path: Path, description: dict[str, Any]) -> Facts:
@@ -82,6 +87,7 @@ def of_keras(path: Path, description: dict[str, Any]) -> Facts:
         activation,
         (0.0,) * channels if takes_bytes else None,
         (1.0,) * channels if takes_bytes else None,
+        exact=True,
     )
 
 

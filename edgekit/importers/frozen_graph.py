@@ -1,5 +1,6 @@
-"""A TensorFlow graph with its weights as constants, as one Keras layer: what a SavedModel becomes in a `.keras` file.
+"""A TensorFlow graph with its weights as constants, as one Keras layer.
 
+That is what a SavedModel becomes in a `.keras` file, and a model with layers that are not Keras' own.
 The layer keeps the serialized GraphDef in the archive's weights (as bytes, uint8 [N]), so that the file is complete in
 itself. It computes and cannot be trained. Each time it is loaded, the graph is scanned again with the operator rules of
 `edgekit.importers.saved_model_scan`. These functions run in a child process: they import TensorFlow.
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.core.errors import ModelFileError
+from edgekit.core.errors import ImportRefused, ModelFileError
 from edgekit.importers import saved_model_scan
 from edgekit.runtime.spec import printable
 
@@ -83,6 +84,51 @@ def layer_class() -> type[Any]:
 
     found: type[Any] = FrozenGraph
     return found
+
+
+def as_model(frozen: Any, shape: list[int | None], dtype: str, input_name: str, name: str) -> Any:
+    """A functional Keras model of one `FrozenGraph` layer.
+
+    Args:
+        frozen: a concrete function with constants for variables, of one input and one output.
+        shape: of the input, the batch included.
+        input_name: what the model's input is to be called.
+        name: what the model is to be called.
+    """
+    import keras
+
+    image = keras.Input(batch_shape=shape, dtype=dtype, name=input_name)
+    result = frozen.outputs[0]
+    layer = layer_class()(frozen.inputs[0].name, result.name, result.shape.as_list(), result.dtype.name,
+                          frozen.graph.as_graph_def().SerializeToString(), name="frozen_graph")
+    return keras.Model(image, layer(image), name=name)
+
+
+def freeze(model: Any, name: str) -> Any:
+    """A model of Keras or tf-keras as one `FrozenGraph` layer: it answers the same, without the code of its layers.
+
+    Args:
+        name: how messages call the model's file.
+
+    Raises:
+        ImportRefused: it has several inputs or outputs, or an operator that may not be in a model file (see
+            `edgekit.importers.saved_model_scan`).
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ImportRefused(f"{name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs;"
+                            " edgekit takes models of one image and one output.")
+    shape, dtype = list(model.inputs[0].shape), tf.as_dtype(model.inputs[0].dtype).name
+    function = tf.function(lambda image: model(image, training=False),
+                           input_signature=[tf.TensorSpec(shape, dtype, name="image")])
+    frozen = convert_variables_to_constants_v2(function.get_concrete_function(), lower_control_flow=False)
+    saved_model_scan.scan_graph(frozen.graph.as_graph_def().SerializeToString(), name)
+    if len(frozen.inputs) != 1 or frozen.outputs[0].shape.rank is None:
+        raise ImportRefused(f"{name} needs state besides its weights, or does not say the shape of its output.",
+                            "Build it of layers that compute their output from their input and their weights alone.")
+    return as_model(frozen, shape, dtype, "image", "frozen")
 
 
 def _import(graph_def: Any, settings: dict[str, Any]) -> Any:

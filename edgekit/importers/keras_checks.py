@@ -15,14 +15,16 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import zipfile
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from edgekit.core.errors import EdgekitError, ImportRefused, ModelFileError
+from edgekit.importers import saved_model_scan
 from edgekit.runtime import modelfile
 from edgekit.runtime.spec import printable
 
@@ -34,15 +36,25 @@ MAX_ATTRIBUTE_ITEMS = 100_000
 
 CONFIG_MEMBER, WEIGHTS_MEMBER = "config.json", "model.weights.h5"
 OWN_CLASS = "edgekit>FrozenGraph"
-EXPORT_INSTEAD = "Export the model where its code is (model.export), and import that SavedModel."
+EXPORT_INSTEAD = ("Name its code with --custom-objects module:name (it is run), or export the model where its code is"
+                  " (model.export), and import that SavedModel.")
 
 # Layers whose configuration is a program, or names one.
 _CODE_CLASSES = frozenset({"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"})
+# Layers of Keras 2 that call any function of TensorFlow by its name, and the functions that only compute.
+_CALLS_TENSORFLOW = frozenset({"TFOpLambda", "SlicingOpLambda", "ClassMethod", "InstanceMethod", "InstanceProperty"})
+_COMPUTES = re.compile(r"(math|nn|linalg|__operators__)\.\w+|image\.(resize|crop_and_resize|per_image_standardization)|"
+                       r"(add|subtract|multiply|divide|maximum|minimum|abs|cast|clip_by_value|concat|convert_to_tensor|"
+                       r"expand_dims|identity|ones_like|pad|reduce_\w+|repeat|reshape|reverse|round|shape|sigmoid|split|"
+                       r"sqrt|square|squeeze|stack|stop_gradient|strided_slice|tanh|tile|transpose|unstack|zeros_like)|"
+                       r"compat\.v1\.(shape|transpose|squeeze|image\.resize_(bilinear|nearest_neighbor))")
 # The parts of Keras that a model is made of; `keras.src` holds the same ones. Not: keras.utils, keras.saving, …
+_KERAS_PACKAGES = frozenset({"keras", "tf_keras"})  # the latter is Keras 2, which goes on under that name
 _KERAS_PARTS = frozenset({
     "activations", "constraints", "dtype_policies", "engine", "initializers", "layers", "losses", "metrics", "models",
     "ops", "optimizers", "quantizers", "random", "regularizers",
 })
+_POLICIES = [[f"{package}.mixed_precision", "Policy"] for package in _KERAS_PACKAGES]  # a layer's dtype
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _COMPLETE = "A model must be complete in one file."
 _SAVE_AGAIN = "Save the model again, or get a complete copy of the file."
@@ -54,38 +66,47 @@ class CheckedFile:
 
     `config` is the model's configuration as parsed from JSON, empty for weights. `legacy` says that weights are in the
     layout of Keras 2's `.h5` files (by layer), or that a configuration does not name the modules of its classes.
+    `custom` gives for each class or function that is not Keras' its name in the file and its plain name.
     """
 
     kind: str
     config: dict[str, Any]
     legacy: bool
+    custom: dict[str, str] = field(default_factory=dict)
 
 
-def check_model(path: Path, *, allow_lambda: bool = False) -> CheckedFile:
+@dataclass(frozen=True)
+class _Allowed:
+    code: bool
+    custom: frozenset[str]
+
+
+def check_model(path: Path, *, allow_lambda: bool = False, custom: Collection[str] = ()) -> CheckedFile:
     """Check a `.keras`, `.h5`/`.hdf5` or JSON file; what it is is told by its content.
 
     Args:
         allow_lambda: accept Lambda layers and the others that run code from the file.
+        custom: plain names of classes and functions that are not Keras', and whose code the user has named.
 
     Raises:
         ImportRefused: code in the file, classes that are not Keras', links to other files, implausible sizes.
         ModelFileError: not such a file, or damaged.
     """
-    name = printable(str(path))
+    name, allowed = printable(str(path)), _Allowed(allow_lambda, frozenset(custom))
     with _opened(path, name) as stream:
         head = stream.read(512)
         stream.seek(0)
         size = path.stat().st_size
         if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
-            return _check_archive(stream, size, name, allow_lambda)
+            return _check_archive(stream, size, name, allowed)
         if head[:8] == _HDF5_MAGIC:
-            return _check_hdf5(stream, size, name, allow_lambda)
+            return _check_hdf5(stream, size, name, allowed)
         if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{":
             if size > MAX_CONFIG_BYTES:
                 raise ImportRefused(f"{name} is larger than {MAX_CONFIG_BYTES >> 20} MB; no architecture is.")
             config = _parse(stream.read(), name)
-            _check_config(config, name, allow_lambda)
-            return CheckedFile("json", config, "module" not in config)
+            found = _check_config(config, name, allowed)
+            return CheckedFile("json", config, "module" not in config, found)
     raise ModelFileError(f"{name} is not a Keras model: neither a .keras archive, nor HDF5, nor JSON.",
                          "Name a .keras or .h5 file, or the JSON of an architecture.")
 
@@ -117,19 +138,19 @@ def _opened(path: Path, name: str) -> IO[bytes]:
 # --- the .keras archive
 
 
-def _check_archive(stream: IO[bytes], size: int, name: str, allow_lambda: bool) -> CheckedFile:
+def _check_archive(stream: IO[bytes], size: int, name: str, allowed: _Allowed) -> CheckedFile:
     try:
         with zipfile.ZipFile(stream) as archive:
             _check_members(archive.infolist(), size, name)
             config = _parse(_content(archive, CONFIG_MEMBER), name)
-            _check_config(config, name, allow_lambda)
+            custom = _check_config(config, name, allowed)
             weights = _content(archive, WEIGHTS_MEMBER)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
         raise ModelFileError(f"{name} is a damaged .keras archive: {_line(error)}.", _SAVE_AGAIN) from error
     if weights[:8] != _HDF5_MAGIC:
         raise ModelFileError(f"{name} is damaged: its {WEIGHTS_MEMBER} is not an HDF5 file.", _SAVE_AGAIN)
     _walk_hdf5(io.BytesIO(weights), len(weights), f"{name} ({WEIGHTS_MEMBER})")
-    return CheckedFile("keras", config, legacy=False)
+    return CheckedFile("keras", config, legacy=False, custom=custom)
 
 
 def _content(archive: zipfile.ZipFile, member: str) -> bytes:
@@ -169,7 +190,7 @@ def _check_unpacked(unpacked: int, size: int, name: str) -> None:
 # --- HDF5
 
 
-def _check_hdf5(stream: IO[bytes], size: int, name: str, allow_lambda: bool) -> CheckedFile:
+def _check_hdf5(stream: IO[bytes], size: int, name: str, allowed: _Allowed) -> CheckedFile:
     root, groups = _walk_hdf5(stream, size, name)
     config = root.get("model_config")
     if config is None:
@@ -179,8 +200,7 @@ def _check_hdf5(stream: IO[bytes], size: int, name: str, allow_lambda: bool) -> 
     if len(config) > MAX_CONFIG_BYTES:
         raise ImportRefused(f"{name} has a model_config of more than {MAX_CONFIG_BYTES >> 20} MB.")
     parsed = _parse(config, name)
-    _check_config(parsed, name, allow_lambda)
-    return CheckedFile("h5", parsed, legacy=True)
+    return CheckedFile("h5", parsed, legacy=True, custom=_check_config(parsed, name, allowed))
 
 
 def _weights(root: dict[str, Any], groups: set[str]) -> CheckedFile:
@@ -278,17 +298,22 @@ def _parse(text: str | bytes, name: str) -> dict[str, Any]:
     return config
 
 
-def _check_config(config: dict[str, Any], name: str, allow_lambda: bool) -> None:
-    """Refuse a configuration with code or with classes that are not Keras'.
+def _check_config(config: dict[str, Any], name: str, allowed: _Allowed) -> dict[str, str]:
+    """Refuse a configuration with code or with classes that are not Keras', but for those that are allowed.
 
     The model's own `compile_config` (losses, metrics, optimizer) is left out: models are loaded without it.
+
+    Returns:
+        See `CheckedFile.custom`.
     """
     if not isinstance(config.get("class_name"), str) or "config" not in config:
         raise ModelFileError(f"{name} is not a Keras model: its configuration names no class.",
                              "Name a file written by model.save or model.to_json.")
+    custom = {}
     for entry in _objects({key: value for key, value in config.items() if key != "compile_config"}, name):
         if "class_name" in entry:
-            _check_class(entry, name, allow_lambda)
+            custom.update(_check_class(entry, name, allowed))
+    return custom
 
 
 def _objects(config: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:
@@ -304,30 +329,69 @@ def _objects(config: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:
             waiting += [(child, depth + 1) for child in value]
 
 
-def _check_class(entry: dict[str, Any], name: str, allow_lambda: bool) -> None:
+def _check_class(entry: dict[str, Any], name: str, allowed: _Allowed) -> dict[str, str]:
     class_name, module, registered = (entry.get(key) for key in ("class_name", "module", "registered_name"))
     names = [value for value in (class_name, registered) if isinstance(value, str)]
-    if {value.rpartition(">")[2] for value in names} & _CODE_CLASSES:
-        if not allow_lambda:
+    if {value.rpartition(">")[2] for value in names} & _CODE_CLASSES or _is_code_of_keras_1(entry):
+        if not allowed.code:
             raise ImportRefused(f"{name} has a layer that runs code from the file: {_told(entry)}.",
                                 "Only for files you trust: --allow-lambda accepts it.")
-        return
-    if (class_name, registered) == ("FrozenGraph", OWN_CLASS):
-        return
+        return {}
+    if (class_name, registered) == ("FrozenGraph", OWN_CLASS) or [module, class_name] in _POLICIES:
+        return {}
+    if custom := _custom(entry, allowed):
+        return custom
     if not isinstance(class_name, str) or any(">" in value for value in names) or not _is_keras(module):
         raise ImportRefused(f"{name} uses a class that is not part of Keras: {_told(entry)}.", EXPORT_INSTEAD)
+    if _calls_more_than_arithmetic(entry):
+        raise ImportRefused(f"{name} has a layer that calls a function of TensorFlow which may do more than compute:"
+                            f" {_told(entry)}.", "Export the model where it was made (model.export), and import that.")
+    return {}
+
+
+def _is_code_of_keras_1(entry: dict[str, Any]) -> bool:
+    """Whether this is a Merge layer whose mode is a program."""
+    config = entry.get("config")
+    return entry["class_name"] == "Merge" and isinstance(config, dict) and (
+        config.get("mode_type") == "lambda" or not isinstance(config.get("mode", ""), str))
+
+
+def _custom(entry: dict[str, Any], allowed: _Allowed) -> dict[str, str]:
+    """The names of an allowed foreign object as in `CheckedFile.custom`; empty when it is none."""
+    class_name, config = entry["class_name"], entry.get("config")
+    told = config if class_name == "function" else class_name
+    if not isinstance(told, str) or told.rpartition(">")[2] not in allowed.custom:
+        return {}
+    plain, registered = told.rpartition(">")[2], entry.get("registered_name")
+    return {key: plain for key in (told, registered) if isinstance(key, str)}
+
+
+def _calls_more_than_arithmetic(entry: dict[str, Any]) -> bool:
+    """Whether a layer of Keras 2 that stands for an operation of TensorFlow names one that is not known to be pure."""
+    class_name, config = entry["class_name"], entry.get("config")
+    if class_name in _CALLS_TENSORFLOW:
+        function = config.get("function") if isinstance(config, dict) else None
+        return not (isinstance(function, str) and _COMPUTES.fullmatch(function))
+    if class_name == "TensorFlowOpLayer":
+        node = config.get("node_def") if isinstance(config, dict) else None
+        try:
+            operator = json.loads(node)["op"] if isinstance(node, str) else None
+        except (ValueError, KeyError, TypeError, RecursionError):
+            operator = None
+        return not isinstance(operator, str) or saved_model_scan.is_refused(operator)
+    return False
 
 
 def _is_keras(module: object) -> bool:
     """Whether a configuration's `module` is a part of Keras that models are made of; older files name none."""
-    if module in (None, "keras", "builtins"):
+    if module in (None, "keras", "tf_keras", "builtins"):
         return True
     if not isinstance(module, str):
         return False
     package, *parts = module.split(".")
     if parts[:1] == ["src"]:
         parts = parts[1:]
-    return package == "keras" and parts[:1] != [] and parts[0] in _KERAS_PARTS
+    return package in _KERAS_PACKAGES and parts[:1] != [] and parts[0] in _KERAS_PARTS
 
 
 def _told(entry: dict[str, Any]) -> str:

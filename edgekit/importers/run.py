@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.core import child, embed, files, golden, probe
 from edgekit.core.errors import EdgekitError, ImportRefused
 from edgekit.importers import facts as facts_of
+from edgekit.importers.custom_objects import parse
 from edgekit.importers.options import SpecOptions, parse_size
 from edgekit.importers.specify import specify
 from edgekit.runtime import modelfile
@@ -24,11 +26,15 @@ _ENDINGS = {**dict.fromkeys(_KERAS_KINDS, ".keras"), "tflite": ".tflite", "onnx"
 
 @dataclass(frozen=True)
 class Imported:
-    """What `import_model` wrote. `derived` says what was read from the file instead of being told."""
+    """What `import_model` wrote.
+
+    `derived` says what was read from the file instead of being told, and `notes` what became of the model on the way.
+    """
 
     path: Path
     spec: ModelSpec
     derived: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def needs_import(source: Path) -> bool:
@@ -49,11 +55,18 @@ def import_model(
     *,
     weights: str | Path | None = None,
     allow_lambda: bool = False,
+    custom_objects: Sequence[str] = (),
 ) -> Imported:
     """Write `source` with a spec to `output`.
 
     Keras models of any kind become `.keras`; `.tflite` and `.onnx` files stay what they are. What the file itself says
     is used, `options` go before it, and what neither says is asked for by name.
+
+    Args:
+        weights: those of an architecture in JSON.
+        allow_lambda: load Lambda layers, which run code from the file.
+        custom_objects: classes and functions of a Keras model that are not Keras' own, each "module:name"; their code
+            is run, and the model is frozen so that it needs that code no longer.
 
     Raises:
         ImportRefused: something is missing or contradicts the file, or the model is unsafe or unsupported.
@@ -73,7 +86,10 @@ def import_model(
         )
     if weights is not None and kind != "json":
         raise EdgekitError("--weights belongs to an architecture in JSON; this file holds its own weights.")
+    if parse(custom_objects) and kind not in ("keras", "h5", "json"):
+        raise EdgekitError("--custom-objects belongs to Keras models; this file holds all that it computes.")
     files.check_target(output)
+    notes: tuple[str, ...] = ()
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
         bare = Path(folder) / f"bare{_ENDINGS[kind]}"
         if kind in _KERAS_KINDS:
@@ -85,7 +101,9 @@ def import_model(
                 target=str(bare),
                 allow_lambda=allow_lambda,
                 weights=str(weights) if weights else None,
+                custom=list(custom_objects),
             )
+            notes = tuple(description["notes"])
             facts = facts_of.of_keras(source, description)
         else:
             if kind == "onnx":
@@ -102,7 +120,7 @@ def import_model(
             embed.write_spec(finished, spec, finished)
         files.copy(finished, output)
         probe.mark_vetted(output)
-    return Imported(output, spec, derived)
+    return Imported(output, spec, derived, notes)
 
 
 def _refuse_external_weights(source: Path) -> None:

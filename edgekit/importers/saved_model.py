@@ -31,9 +31,6 @@ def load(folder: Path) -> Any:
     import tensorflow as tf  # before Keras
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    # isort: split
-    import keras
-
     name = printable(str(folder))
     try:
         loaded = tf.saved_model.load(str(folder))
@@ -59,11 +56,7 @@ def load(folder: Path) -> Any:
     if spec.shape.rank is None or result.shape.rank is None:
         raise ImportRefused(f"{name} does not say the shape of its input or output.",
                             "Save it again with an input signature, such as tf.TensorSpec([None, 224, 224, 3]).")
-    image = keras.Input(batch_shape=spec.shape.as_list(), dtype=spec.dtype.name, name=_plain(input_name))
-    scores = frozen_graph.layer_class()(
-        frozen.inputs[0].name, result.name, result.shape.as_list(), result.dtype.name,
-        frozen.graph.as_graph_def().SerializeToString(), name="frozen_graph")(image)
-    return keras.Model(image, scores, name="saved_model")
+    return frozen_graph.as_model(frozen, spec.shape.as_list(), spec.dtype.name, _plain(input_name), "saved_model")
 
 
 def _signature(signatures: Any, name: str) -> Any:

@@ -187,6 +187,11 @@ def _check_saver(meta: memoryview, functions: dict[str, list[_Node]], name: str)
                 _refuse(node, name, "is reached from the model's own functions")
 
 
+def is_refused(operator: str) -> bool:
+    """Whether an operator of this name is refused wherever it stands."""
+    return any(pattern.fullmatch(operator) for _, pattern in REFUSED_OPERATORS)
+
+
 def _check_operator(node: _Node, place: str, name: str) -> None:
     if node.op == "PrintV2" and not _prints_to_console(node):
         _refuse(node, name, "writes files")

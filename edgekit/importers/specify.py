@@ -34,6 +34,9 @@ _ASKED = {
 }
 
 
+_GIVES = {"softmax": "the result of a softmax", "sigmoid": "the result of a sigmoid", "logits": "logits"}
+
+
 @dataclass(frozen=True)
 class Known:
     """What one source knows of a model; None what it does not know."""
@@ -66,6 +69,7 @@ def specify(
     """
     name = printable(source.name)
     told, stated = _told(options, facts, name), _stated(facts)
+    _require_no_contradiction(name, told, stated, facts)
     known = told.else_from(_carried(carried)).else_from(stated)
     if facts.channels == 3:
         known = known.else_from(Known(channel_order="RGB"))
@@ -158,6 +162,22 @@ def _carried(spec: ModelSpec | None) -> Known:
 def _stated(facts: Facts) -> Known:
     size = (facts.height, facts.width) if facts.height and facts.width else None
     return Known(facts.labels, size, mean=facts.mean, std=facts.std, activation=facts.activation)
+
+
+def _require_no_contradiction(name: str, told: Known, stated: Known, facts: Facts) -> None:
+    """Refuse what would be done twice or not at all: the model's layers say what it does."""
+    for option, said, does in (("--mean", told.mean, stated.mean), ("--std", told.std, stated.std)):
+        if facts.exact and said and does and said != does:
+            raise ImportRefused(
+                f"{name} normalises its input itself: with {option} {_list(said)} it would be done twice.",
+                "Leave out --mean and --std: the model takes pixels of 0 to 255 as they are.",
+            )
+    wants, gives = told.activation, stated.activation
+    if wants and gives and wants != gives and (facts.exact or gives != "logits"):
+        raise ImportRefused(
+            f"{name} gives {_GIVES[gives]}, not {_GIVES[wants]}: its last operation says so.",
+            "Leave out --output-activation: the model says it.",
+        )
 
 
 def _require_labels_fit(name: str, scores: int, labels: int) -> None:

@@ -50,6 +50,19 @@ def lambda_in_h5(marker: Path) -> make.Config:
     return good
 
 
+def keras_1_merge(config: make.Config) -> make.Config:
+    good = make.keras2(GOOD)
+    good["config"]["layers"].append({"class_name": "Merge", "config": {"name": "sly", **config}})
+    return good
+
+
+def operation(class_name: str, **config: Any) -> make.Config:
+    """A layer of tf.keras 2 that stands for an operation of TensorFlow."""
+    good = make.keras2(GOOD)
+    good["config"]["layers"].append({"class_name": class_name, "config": {"name": "sly", **config}})
+    return good
+
+
 def external_link(file: Any) -> None:
     import h5py
 
@@ -190,6 +203,33 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], type[EdgekitError], str]] = {
         ImportRefused, "runs code from the file: __lambda__"),
     "lambda in h5": (lambda p: make.write_h5(p, lambda_in_h5(p)), ImportRefused, r"Lambda \('sly'\)"),
     "layer that loads a SavedModel": (foreign("keras.layers", "TFSMLayer"), ImportRefused, r"keras\.layers\.TFSMLayer"),
+    "lambda as a Merge of Keras 1": (
+        lambda p: make.write_h5(p, keras_1_merge({"mode": ["4wAA", None, None], "mode_type": "lambda"})),
+        ImportRefused, r"runs code from the file: Merge \('sly'\)"),
+    "lambda as a Merge that says it is none": (
+        lambda p: make.write_h5(p, keras_1_merge({"mode": ["4wAA", None, None], "mode_type": "raw"})),
+        ImportRefused, r"runs code from the file: Merge \('sly'\)"),
+    "operation of TensorFlow that writes": (
+        lambda p: make.write_h5(p, operation("TFOpLambda", function="io.write_file")),
+        ImportRefused, r"may do more than compute: TFOpLambda \('sly'\)"),
+    "operation of TensorFlow in another module": (
+        lambda p: make.write_h5(p, operation("SlicingOpLambda", function="math.add.__globals__")),
+        ImportRefused, "may do more than compute"),
+    "operation of TensorFlow without a name": (
+        lambda p: make.write_h5(p, operation("TFOpLambda", function=["math.add"])),
+        ImportRefused, "may do more than compute"),
+    "method of TensorFlow": (
+        lambda p: make.write_h5(p, operation("ClassMethod", cls_symbol="io.gfile.GFile", method="read")),
+        ImportRefused, "may do more than compute"),
+    "operator of TensorFlow 2.0": (
+        lambda p: make.write_h5(p, operation("TensorFlowOpLayer", node_def='{"name": "a", "op": "ReadFile"}')),
+        ImportRefused, r"may do more than compute: TensorFlowOpLayer \('sly'\)"),
+    "operator of TensorFlow 2.0 that is none": (
+        lambda p: make.write_h5(p, operation("TensorFlowOpLayer", node_def="[" * 100_000)),
+        ImportRefused, "may do more than compute"),
+    "downloader of tf-keras": (foreign("tf_keras.utils", "get_file"), ImportRefused, r"tf_keras\.utils\.get_file"),
+    "policy that is a function": (
+        foreign("keras.mixed_precision", "set_global_policy"), ImportRefused, r"keras\.mixed_precision\.set_global"),
     # classes and functions of others
     "foreign class": (foreign("evil.layers", "Evil", "evil>Evil"), ImportRefused, r"evil\.layers\.Evil \('it'\)"),
     "operating system": (foreign("os", "system"), ImportRefused, r"not part of Keras: os\.system"),
@@ -306,3 +346,24 @@ def test_mutated_files_never_take_the_parent_down(tmp_path: Path) -> None:
     assert set(outcomes) <= {"loaded", "ModelFileError", "ImportRefused", "crashed"}
     assert outcomes.count("ModelFileError") > 20
     assert [sha256(Path(path)) for path in paths] == before
+
+
+@pytest.mark.parametrize("config", [
+    {"layers": 3}, {"layers": []}, {"layers": [3]}, {"layers": [{"class_name": "Dense"}]}, 3, [3], [{}],
+    {"layers": [{"class_name": "Sequential", "config": 5}]},
+    {"layers": [{"class_name": "InputLayer", "config": {"name": "a", "batch_input_shape": "long"}}]},
+    {"layers": [{"class_name": "InputLayer", "config": {"name": ["a"], "batch_input_shape": [None, 4]}}]},
+    {"layers": [{"class_name": "Conv2D", "config": {"name": "c", "batch_input_shape": [None, 4, 4, 3], "rate": {}}}]},
+    {"layers": [{"class_name": "Merge", "config": {"name": "m", "mode": "sum", "batch_input_shape": [None, 4]}}] * 2},
+    {"layers": [], "input_layers": [["a", 0, 0]], "output_layers": [["a", 0, 0]]},
+])
+def test_old_configurations_that_are_none(config: Any, tmp_path: Path) -> None:
+    """What rewrites the words of old Keras meets anything at all in them; told in one line all the same."""
+    from edgekit.importers import keras_model
+
+    for class_name in ("Sequential", "Model"):
+        path = make.write_h5(tmp_path / "evil.h5", {"class_name": class_name, "config": config})
+        with pytest.raises(EdgekitError) as caught:
+            keras_model.load(path)
+        assert isinstance(caught.value, (ImportRefused, ModelFileError))
+        assert len(str(caught.value).splitlines()) <= 2

@@ -73,6 +73,27 @@ def test_import_asks_for_what_is_missing(run: Run, float_tflite: Path, tmp_path:
     assert ran.err.splitlines()[-1] == "Add, for example: --mean 127.5 --std 127.5"
 
 
+def test_import_tells_what_became_of_an_old_file(run: Run, needs: Needs, tmp_path: Path) -> None:
+    needs.module("keras", "pip install 'edgekit[keras]'")
+    old = Path(__file__).parents[1] / "fixtures" / "old_keras" / "channels_first.h5"
+    ran = run("import", old, "-o", tmp_path / "m.keras", *FED, "--mean", 0, "--std", 255)
+    assert (ran.code, ran.out) == (0, f"wrote {tmp_path}/m.keras: 10×8×3 float32 in, 3 labels out\n")
+    note = "it took the channels of an image first, and now takes them last"
+    assert ran.err.splitlines()[-1] == f"Note: {note}."
+    ran = run("import", old, "-o", tmp_path / "m.keras", *FED, "--mean", 0, "--std", 255, "--json")
+    assert ran.json["notes"] == [note]
+
+
+@pytest.mark.parametrize("command", ["import", "convert"])
+def test_custom_objects_that_name_nothing(run: Run, command: str, tmp_path: Path) -> None:
+    old = Path(__file__).parents[1] / "fixtures" / "old_keras" / "merged.h5"
+    target = tmp_path / ("m.keras" if command == "import" else "m.tflite")
+    ran = run(command, old, "-o", target, *FED, "--custom-objects", "a:B", "--custom-objects", "Mish")
+    assert (ran.code, ran.out) == (2, "")
+    assert "--custom-objects 'Mish' names no object." in ran.err
+    assert not target.exists()
+
+
 # --- convert
 
 

@@ -131,6 +131,7 @@ def test_saved_and_described_in_a_child(saved: Saved, tmp_path: Path) -> None:
         "outputs": [{"name": "scores", "shape": [None, 3], "dtype": "float32"}],
         "activation": "softmax",
         "normalization": {"mean": [127.5] * 3, "std": [127.5] * 3},
+        "notes": [],
     }
 
 

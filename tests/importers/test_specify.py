@@ -18,6 +18,7 @@ from edgekit.runtime.spec import Crop, Provenance, Quantization, ScoreCalibratio
 from tests import models
 
 SILENT = Facts("input_1", 8, 8, 3, "NHWC", "float32", None, "probs", "float32", None, 3, None)
+NORMALISES = {"exact": True, "mean": (0.0,) * 3, "std": (1.0,) * 3}
 TOLD = SpecOptions("red,green,blue", None, "bilinear", "center:0.875", None, "127.5", "127.5", "softmax")
 
 
@@ -101,10 +102,35 @@ def test_what_the_file_says_need_not_be_told(source: Path) -> None:
 
 
 def test_what_is_told_goes_before_what_the_file_says(source: Path) -> None:
-    said = facts(activation="softmax", labels=("a", "b", "c"), mean=(0.0,) * 3, std=(1.0,) * 3)
-    spec, _ = specify(source, said, told(output_activation="logits"), None)
+    """Labels and figures that somebody wrote beside the graph, and an activation that its last operator suggests."""
+    said = facts(activation="logits", labels=("a", "b", "c"), mean=(0.0,) * 3, std=(1.0,) * 3)
+    spec, _ = specify(source, said, told(), None)
     assert spec.labels == ("red", "green", "blue")
-    assert (spec.preprocess.mean, spec.output.activation) == ((127.5,) * 3, "logits")
+    assert (spec.preprocess.mean, spec.output.activation) == ((127.5,) * 3, "softmax")
+
+
+@pytest.mark.parametrize(
+    ("said", "options", "message"),
+    [
+        (NORMALISES, {}, r"itself: with --mean 127\.5 it would be done twice"),
+        (NORMALISES, {"mean": "0"}, r"itself: with --std 127\.5 it would be done twice"),
+        ({"activation": "softmax"}, {"output_activation": "logits"}, "gives the result of a softmax, not logits"),
+        ({"activation": "sigmoid"}, {}, "gives the result of a sigmoid, not the result of a softmax"),
+        ({"activation": "logits", "exact": True}, {}, "gives logits, not the result of a softmax"),
+    ],
+)
+def test_what_the_layers_say_cannot_be_told_otherwise(
+    source: Path, said: dict[str, Any], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ImportRefused, match=message) as raised:
+        specify(source, facts(**said), told(**options), None)
+    assert raised.value.hint.startswith("Leave out --")
+
+
+def test_what_the_layers_say_may_be_repeated(source: Path) -> None:
+    said = facts(activation="softmax", exact=True, mean=(0.0,) * 3, std=(1.0,) * 3)
+    spec, _ = specify(source, said, told(mean="0", std="1"), None)
+    assert (spec.preprocess.std, spec.output.activation) == ((1.0,) * 3, "softmax")
 
 
 def test_pixels_as_they_are(source: Path) -> None:
