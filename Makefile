@@ -50,8 +50,8 @@ docs: setup  ## write docs/cli.md from the command line's own help
 	$(BIN)/python -m edgekit.cli.docs > docs/cli.md.part
 	@mv docs/cli.md.part docs/cli.md
 
-bench: setup  ## measure
-	$(BIN)/python -m benchmarks
+bench: setup  ## measure; DATA=DIR (photos, in a folder for each class) measures learning from them, too
+	$(BIN)/python -m benchmarks $(if $(DATA),--data "$(DATA)")
 
 lock: setup  ## write the locks anew; UPGRADE="--upgrade" or "--upgrade-package NAME" takes newer versions
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \

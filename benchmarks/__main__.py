@@ -7,11 +7,14 @@ import os
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
-from benchmarks import accuracy, conversion, memory, startup, throughput
+from benchmarks import accuracy, conversion, memory, startup, throughput, transfer
 from benchmarks.measure import Figure, say
 from edgekit.cli.common import print_table
+from edgekit.core.errors import EdgekitError
+from edgekit.data.dataset import open_dataset, require_labels
 
 GROUPS = {
     "startup": startup.measure,
@@ -20,27 +23,48 @@ GROUPS = {
     "conversion": conversion.measure,
     "accuracy": accuracy.measure,
 }
+TRANSFER = "transfer"  # which needs photos
 
 
 def main() -> int:
     """Run the groups that were named, or all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="name", help=f"what to measure: {', '.join(GROUPS)} (default: all)")
-    names = parser.parse_args().names or list(GROUPS)
-    if unknown := sorted(set(names) - set(GROUPS)):
-        parser.error(f"there is no group {', '.join(unknown)}; choose from {', '.join(GROUPS)}")
+    known = (*GROUPS, TRANSFER)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"what to measure: {', '.join(known)} (default: all)")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="photos for transfer, in a folder for each class")
+    arguments = parser.parse_args()
+    if unknown := sorted(set(arguments.names) - set(known)):
+        parser.error(f"there is no group {', '.join(unknown)}; choose from {', '.join(known)}")
+    groups = dict(GROUPS)
+    if arguments.data:
+        groups[TRANSFER] = partial(transfer.measure, folder=_photos(parser, arguments.data))
+    elif TRANSFER in arguments.names:
+        parser.error(f"{TRANSFER} needs photos: --data DIR")
+    names = arguments.names or list(groups)
     begin = time.perf_counter()
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="edgekit-benchmarks-") as folder:
         os.environ["EDGEKIT_CACHE"] = str(Path(folder) / "cache")
         for name in names:
             say(f"{name} …")
-            figures += GROUPS[name](Path(folder))
+            figures += groups[name](Path(folder))
     rows = [(each.name, each.wanted, each.found, "ok" if each.met else "MISSED", each.detail) for each in figures]
     print_table(("figure", "target", "measured", "", "in detail"), rows)
     missed = sum(not figure.met for figure in figures)
     print(f"{len(figures)} figures, {missed} missed; {time.perf_counter() - begin:.0f} s on {os.cpu_count()} cores")
+    if not arguments.names and not arguments.data:
+        print(f"--data DIR (make bench DATA=DIR) adds {TRANSFER}: learning from the photos of a folder")
     return 1 if missed else 0
+
+
+def _photos(parser: argparse.ArgumentParser, folder: Path) -> Path:
+    try:
+        require_labels(open_dataset(folder))
+    except EdgekitError as error:
+        parser.error(error.message)
+    if not folder.is_dir():
+        parser.error(f"{folder} is not a folder")
+    return folder.absolute()
 
 
 if __name__ == "__main__":

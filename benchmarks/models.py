@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekit.convert.run import CALIBRATED, convert
-from edgekit.core import child
+from edgekit.core import child, embed
+from edgekit.data.dataset import Dataset
+from edgekit.data.stream import BadImages, map_images
 from edgekit.importers.options import SpecOptions
 from edgekit.importers.run import import_model
+from edgekit.runtime import modelfile, preprocess
+from edgekit.runtime.spec import Crop
+from edgekit.train import imagenet
 from edgekit.train.fit import train
 
 DIGITS = Path(__file__).resolve().parent.parent / "models" / "digits" / "digits.npz"
@@ -59,15 +65,36 @@ def digits(work: Path) -> Path:
     return model
 
 
-def converted(model: Path, scheme: str, ending: str, images: Path) -> Path:
-    """A `.keras` model as a `.tflite` or `.onnx` file; calibrated on `images` where that is needed.
+def efficientnet(work: Path) -> Path:
+    """EfficientNet-Lite0 with its ImageNet weights and classes; its spec keeps images of its own size as they are."""
+    model = work / "efficientnet_lite0.keras"
+    if not model.exists():
+        spec = imagenet.write(model).spec
+        whole = dataclasses.replace(spec.preprocess, crop=Crop("center"))
+        embed.write_spec(model, dataclasses.replace(spec, preprocess=whole), model)
+    return model
+
+
+def converted(model: Path, scheme: str, ending: str, images: Path, samples: int = 200) -> Path:
+    """A `.keras` model as a `.tflite` or `.onnx` file; calibrated on `samples` of `images` where that is needed.
 
     Quantized files are made of the float file, which spares a start of TensorFlow for each.
     """
     target = model.with_suffix(f".{scheme}.{ending}")
     if not target.exists():
         source = model if scheme == "none" else converted(model, "none", ending, images)
-        convert(source, target, quantize=scheme, calibrate=images if scheme in CALIBRATED else None)
+        calibrate = images if scheme in CALIBRATED else None
+        convert(source, target, quantize=scheme, calibrate=calibrate, samples=samples)
+    return target
+
+
+def prepared(data: Dataset, model: Path, target: Path) -> Path:
+    """An `.npz` file of labelled images, cropped and resized for a model: nothing is left to do to them."""
+    spec = modelfile.read_spec(model)
+    assert spec is not None
+    seen = map_images(lambda image: preprocess.pixels(image, spec), data, BadImages(),
+                      orientation=spec.preprocess.orientation)
+    np.savez(target, x=np.stack([pixels for _, pixels in seen]), y=np.array(data.labels)[data.targets()])
     return target
 
 

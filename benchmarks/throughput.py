@@ -42,12 +42,13 @@ def measure(work: Path) -> list[Figure]:
     figures = []
     for scheme, ending in FILES:
         name = f"MobileNetV2-96 {scheme.replace('none', 'float32')}.{ending}"
-        figures.append(_compare(name, [models.converted(mobilenet, scheme, ending, photos)], photos))
+        figures.append(compare(name, [models.converted(mobilenet, scheme, ending, photos)], photos))
     files = [models.converted(cnn, scheme, ending, digits) for scheme, ending in FILES]
-    return [*figures, _compare(f"digits CNN, {len(files)} files", files, digits)]
+    return [*figures, compare(f"digits CNN, {len(files)} files", files, digits)]
 
 
-def _compare(name: str, paths: list[Path], data: Path) -> Figure:
+def compare(name: str, paths: list[Path], data: Path) -> Figure:
+    """The same of some files in one pass; `data` is an `.npz` file of images of the inputs' size."""
     say(f"  {name}")
     opened, dataset = Models(paths), open_dataset(data)
     images = np.load(data)["x"]
