@@ -84,6 +84,8 @@ def build(name: str, side: int, weights: str) -> Any:
 
 def _canonical(name: str) -> str:
     """The name as `names` writes it."""
+    if _letters(name) == _letters(efficientnet_lite.NAME):
+        return efficientnet_lite.NAME  # without waiting for Keras
     known = {_letters(known): known for known in names()}
     letters = _letters(name)
     if letters in known:

@@ -31,7 +31,7 @@ from edgekit.runtime.spec import (
     ScoreCalibration,
     printable,
 )
-from edgekit.train import head
+from edgekit.train import backbones, head
 from edgekit.train import pixels as pixels_of
 from edgekit.train.evaluation import Evaluation
 from edgekit.train.pixels import statistics
@@ -161,7 +161,9 @@ def train(
         )
     _require_enough(dataset, labels, settings, chosen, held_out is not None)
     found = {}
-    if chosen != CNN or device == "gpu":
+    if chosen == LITE and weights in ("imagenet", "none") and device != "gpu":  # which needs no Keras to be looked at
+        found = backbones.describe(chosen, weights, input_size)
+    elif chosen != CNN or device == "gpu":
         found = child.call(
             "edgekit.train.work:look",
             purpose="Training",
