@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train: `patience` epochs without a better validation loss end it, and the best epoch's weights stay."""
+    """How to train: `patience` epochs without a better validation loss end it, and the best epoch's weights stay.
+
+    Every batch has a multiple of `multiple` images: where there are too few, some are repeated, and do not count.
+    `workers` threads make batches ahead; their number changes nothing of the result.
+    """
 
     epochs: int
     batch_size: int
@@ -44,6 +49,12 @@ class Plan:
     augment: Augment
     seed: int
     workers: int = 1
+    multiple: int = 1
+
+
+def compile_for(model: Any, optimizer: Any) -> None:
+    """Compile a model with softmax outputs for `fit`. Accuracy is weighted, so that repeated images do not count."""
+    model.compile(optimizer, "categorical_crossentropy", weighted_metrics=["accuracy"])
 
 
 def fit(
@@ -55,7 +66,7 @@ def fit(
     checkpoint: Path | None,
     on_epoch: Callable[[int, dict[str, float]], None],
 ) -> list[dict[str, float]]:
-    """Train a compiled model (softmax outputs, categorical cross entropy); afterwards it has its best epoch's weights.
+    """Train a model after `compile_for`; afterwards it has its best epoch's weights.
 
     Args:
         checkpoint: a file that is written after every epoch. If it is there already, training goes on from it and
@@ -79,6 +90,11 @@ def fit(
     class Follow(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is untyped
         """Keeps the best weights and the checkpoint, tells about every epoch, and ends what leads nowhere."""
 
+        def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+            strategy = getattr(self.model, "distribute_strategy", None)  # TensorFlow's
+            if strategy is not None and strategy.num_replicas_in_sync > 1:
+                state.average()
+
         def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
             figures = {name: float(value) for name, value in (logs or {}).items()}
             if not np.isfinite(figures["loss"]):
@@ -96,6 +112,7 @@ def fit(
             initial_epoch=epochs_done,
             epochs=plan.epochs,
             callbacks=[Follow()],
+            shuffle=False,  # Keras would shuffle the batches once more, by a state that is lost when a run stops
             verbose=0,
         )
     state.restore_best()
@@ -109,35 +126,60 @@ def batches(part: Part, labels: int, plan: Plan, first_epoch: int | None) -> Any
     """
     import keras
 
+    count, rest = divmod(len(part.truth), plan.batch_size)
+    fed = count * plan.batch_size + _up(rest, plan.multiple)  # images an epoch, with those repeated
+    share = np.float32(fed / max(1, len(part.truth)))
+
+    def filled(batch: Batch) -> Batch:
+        # Keras divides by the number of images fed: with `share`, an epoch's loss is the mean over those that count.
+        images, targets, weights = batch
+        places = np.arange(_up(len(images), plan.multiple))
+        rows = places % len(images)
+        return images[rows], targets[rows], weights[rows] * share * (places < len(images))
+
     class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is untyped
-        """Reads, augments and stacks; no tf.data, so that it feeds any back end."""
+        """Reads, augments and stacks; no tf.data, so that it feeds any back end.
+
+        It has threads of its own: Keras' (3.15) give batches of the epoch before to JAX.
+        """
 
         def __init__(self) -> None:
-            super().__init__(workers=plan.workers)
+            super().__init__()
             self._epoch = first_epoch
             self._order = self._shuffled()
+            self._threads = ThreadPoolExecutor(plan.workers)
+            self._coming: dict[int, Future[Batch]] = {}
 
         def __len__(self) -> int:
             return -(-len(part.truth) // plan.batch_size)
 
         def __getitem__(self, index: int) -> Batch:
-            chosen = self._order[index * plan.batch_size : (index + 1) * plan.batch_size]
+            for number in range(index, min(index + 2 * plan.workers, len(self))):
+                if number not in self._coming:
+                    self._coming[number] = self._threads.submit(self._made, number, self._epoch, self._order)
+            return self._coming.pop(index).result()
+
+        def on_epoch_end(self) -> None:
+            for batch in self._coming.values():
+                batch.cancel()
+            self._coming.clear()
+            if self._epoch is not None:
+                self._epoch += 1
+                self._order = self._shuffled()
+
+        def _made(self, index: int, epoch: int | None, order: NDArray[np.int64]) -> Batch:
+            chosen = order[index * plan.batch_size : (index + 1) * plan.batch_size]
             images = part.pixels.read([part.images[position] for position in chosen])
-            if self._epoch is None:
+            if epoch is None:
                 targets = targets_of(part.truth[chosen], labels, 0.0)
-                return images.astype(np.float32), targets, np.ones(len(chosen), np.float32)
-            rng = np.random.default_rng([plan.seed, self._epoch, index])
+                return filled((images.astype(np.float32), targets, np.ones(len(chosen), np.float32)))
+            rng = np.random.default_rng([plan.seed, epoch, index])
             batch = (
                 plan.augment(images, rng),
                 targets_of(part.truth[chosen], labels, plan.label_smoothing),
                 part.weights[chosen],
             )
-            return _mixed(batch, plan.mixup, rng) if plan.mixup else batch
-
-        def on_epoch_end(self) -> None:
-            if self._epoch is not None:
-                self._epoch += 1
-                self._order = self._shuffled()
+            return filled(_mixed(batch, plan.mixup, rng) if plan.mixup else batch)
 
         def _shuffled(self) -> NDArray[np.int64]:
             if self._epoch is None:
@@ -145,6 +187,10 @@ def batches(part: Part, labels: int, plan: Plan, first_epoch: int | None) -> Any
             return np.random.default_rng([plan.seed, self._epoch]).permutation(len(part.truth))
 
     return Batches()
+
+
+def _up(count: int, multiple: int) -> int:
+    return -(-count // multiple) * multiple
 
 
 def _mixed(batch: Batch, alpha: float, rng: np.random.Generator) -> Batch:
@@ -179,6 +225,11 @@ class _State:
             self._best = self._arrays(self._model.variables)
         if self._checkpoint is not None:
             self._save(self._checkpoint)
+
+    def average(self) -> None:
+        """Give all devices the mean of their batch statistics: that is what is saved, so it is to be judged."""
+        variables = self._model.non_trainable_variables
+        self._assign(variables, self._arrays(variables))
 
     def restore_best(self) -> None:
         """Give the model the weights of its best epoch."""

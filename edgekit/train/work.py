@@ -154,15 +154,19 @@ def _from_scratch(request: Request, devices: Devices) -> Made:
     settings = request.settings
     batch_size = devices.batch_size(settings.batch_size)
     steps = -(-len(request.ranges["training"]) // batch_size)
-    with devices.scope():
-        if request.backbone == CNN:
-            model = cnn.cnn(*request.shape, request.labels)
-        else:
-            model = classifier(backbones.build(request.backbone, request.shape[0], "none"), request.labels)
-        rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps * settings.epochs)
-        model.compile(keras.optimizers.AdamW(rate, WEIGHT_DECAY), "categorical_crossentropy", metrics=["accuracy"])
     augment = shifted if request.backbone == CNN else photographed(settings.mirror)
-    history = _fit(request, devices, model, settings.epochs, PATIENCE, augment)
+
+    def make() -> Any:
+        if request.backbone == CNN:
+            return cnn.cnn(*request.shape, request.labels)
+        return classifier(backbones.build(request.backbone, request.shape[0], "none"), request.labels)
+
+    with devices.scope():
+        model = make()
+        rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps * settings.epochs)
+        loop.compile_for(model, keras.optimizers.AdamW(rate, WEIGHT_DECAY))
+        history = _fit(request, devices, model, settings.epochs, PATIENCE, augment)
+    model = devices.gathered(model, make)
     logits = np.log(np.maximum(_scores(model, request.pixels, request.ranges["validation"]), 1e-12))
     learned = len(request.ranges["training"])
     return Made(model, learned, logits, _truth(request, "validation"), history, [], [])
@@ -215,28 +219,18 @@ def _fine_tune(
 ) -> tuple[Any | None, list[dict[str, float]], str]:
     """Train all layers from `start` on; the network if it is better on the validation images, the history, and a line
     that says which."""
-    import keras
-
     settings, validation = request.settings, request.ranges["validation"]
     truth = _truth(request, "validation")
     before = start.logits(np.asarray(found[validation.start : validation.stop, 0]))
-    mixed = devices.kind == "gpu"
     batch_size = devices.batch_size(settings.batch_size)
     steps = -(-len(request.ranges["training"]) // batch_size)
-    if mixed:
-        keras.config.set_dtype_policy("mixed_float16")
     with devices.scope():
-        model = _headed(request, start)
+        with devices.precision():
+            model = _headed(request, start)
         _freeze_statistics(model)
-        model.compile(
-            _discriminative(model, steps * settings.fine_tune), "categorical_crossentropy", metrics=["accuracy"]
-        )
-    keras.config.set_dtype_policy("float32")
-    history = _fit(request, devices, model, settings.fine_tune, FINE_TUNE_PATIENCE, photographed(settings.mirror))
-    tuned = model
-    if mixed:  # the same weights in a network of float32, which is what converts
-        tuned = _headed(request, start)
-        tuned.set_weights(model.get_weights())
+        loop.compile_for(model, _discriminative(model, steps * settings.fine_tune))
+        history = _fit(request, devices, model, settings.fine_tune, FINE_TUNE_PATIENCE, photographed(settings.mirror))
+    tuned = devices.gathered(model, lambda: _headed(request, start))
     after = np.log(np.maximum(_scores(tuned, request.pixels, validation), 1e-12))
     losses = [calibration.loss(each, truth) for each in (before, after)]
     rights = [float((each.argmax(1) == truth).mean()) for each in (before, after)]
@@ -289,9 +283,10 @@ def _fit(
     request: Request, devices: Devices, model: Any, epochs: int, patience: int, augment: Augment
 ) -> list[dict[str, float]]:
     settings = request.settings
+    batch_size = devices.batch_size(settings.batch_size)
     plan = loop.Plan(
-        epochs, devices.batch_size(settings.batch_size), patience, settings.label_smoothing, settings.mixup, augment,
-        settings.seed, workers=os.cpu_count() or 1 if devices.kind == "gpu" else 1,
+        epochs, batch_size, patience, settings.label_smoothing, settings.mixup, augment, settings.seed,
+        workers=os.cpu_count() or 1 if devices.kind == "gpu" else 1, multiple=devices.multiple(batch_size),
     )
     return loop.fit(
         model, request.labels, request.part(request.ranges["training"]), request.part(request.ranges["validation"]),
