@@ -27,6 +27,7 @@ WEIGHT_DECAY = 0.02  # decoupled: Loshchilov and Hutter 2019, arXiv:1711.05101
 FINE_TUNE_PATIENCE = 5
 FINE_TUNE_RATE = 1e-4
 FIRST_LAYER_RATE = 0.1  # of that of the last layer
+BETTER = 0.98  # of the loss before: less of a change is no reason to give up what the validation images would teach a head
 DROPOUT = 0.2
 # Views of an image that a head is fitted to: as many as these passes allow, so that few images get more of them.
 PASSES, MOST_VIEWS = 1000, 8
@@ -238,7 +239,7 @@ def _fine_tune(
         f"validation top-1 {rights[0]:.1%} → {rights[1]:.1%}, loss {losses[0]:.3f} → {losses[1]:.3f} "
         f"on {len(truth)} images"
     )
-    if losses[1] < losses[0] and rights[1] >= rights[0]:
+    if losses[1] < BETTER * losses[0] and rights[1] >= rights[0]:
         return tuned, history, f"Fine-tuning was kept: {figures}."
     return None, history, f"Fine-tuning was not better and is not kept, the fitted head is: {figures}."
 
