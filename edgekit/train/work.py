@@ -27,7 +27,7 @@ WEIGHT_DECAY = 0.02  # decoupled: Loshchilov and Hutter 2019, arXiv:1711.05101
 FINE_TUNE_PATIENCE = 5
 FINE_TUNE_RATE = 1e-4
 FIRST_LAYER_RATE = 0.1  # of that of the last layer
-BETTER = 0.98  # of the loss before: less of a change is no reason to give up what the validation images would teach a head
+BETTER = 0.98  # of the loss before; for less, a head that also learns from the validation images is worth more
 DROPOUT = 0.2
 # Views of an image that a head is fitted to: as many as these passes allow, so that few images get more of them.
 PASSES, MOST_VIEWS = 1000, 8

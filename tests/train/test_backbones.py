@@ -10,6 +10,8 @@ import pytest
 from edgekit.core import child
 from tests.train.in_child import SIDE
 
+pytestmark = pytest.mark.slow  # several networks of Keras are built
+
 NETWORKS = ["mobilenet", "vgg16"]
 
 

@@ -14,6 +14,8 @@ from edgekit.train import efficientnet_lite, imagenet
 from edgekit.train.imagenet import Pretrained
 from tests.conftest import Needs
 
+pytestmark = pytest.mark.slow
+
 CAT = Path(__file__).parents[2] / "models" / "efficientnet_lite0" / "cat.jpg"
 
 

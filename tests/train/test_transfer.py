@@ -126,6 +126,7 @@ def test_classes_of_too_few_photos_are_named(photos: Path, tmp_path: Path) -> No
     assert not (tmp_path / "model.keras").exists()
 
 
+@pytest.mark.slow
 def test_classes_of_two_photos_and_a_photo_in_two_classes(photos: Path, tmp_path: Path) -> None:
     data = subset(photos, tmp_path / "data", [12, 2, 2])
     (data / "blue" / "copy.png").write_bytes(sorted((data / "red").iterdir())[0].read_bytes())
@@ -145,6 +146,7 @@ def test_what_cannot_be_had_is_said_before_any_image_is_decoded(photos: Path, tm
         train(photos, tmp_path / "model.keras", backbone="efficientnet-lite0", input_size=16)
 
 
+@pytest.mark.slow
 def test_held_out_images_may_be_another_data_set(photos: Path, tmp_path: Path) -> None:
     data = subset(photos, tmp_path / "data", [10, 10, 10])
     result = train(data, tmp_path / "model.keras", **LITE, held_out=open_dataset(photos))
