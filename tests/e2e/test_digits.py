@@ -68,7 +68,8 @@ def test_every_file_passes(built: tuple[Path, dict[str, object]]) -> None:
     assert told["outcomes"] == dict.fromkeys(FILES, "pass")
     assert isinstance(told["top1"], float)
     assert told["top1"] > 0.95
-    assert {path.name for path in folder.iterdir()} == {"build.json", "digits.keras", "digits.curve.svg", *FILES}
+    reports = {"digits.html", "digits.validation.html"}
+    assert {path.name for path in folder.iterdir()} == {"build.json", "digits.keras", *reports, *FILES}
     for name, scheme in FILES.items():
         spec = modelfile.read_spec(folder / name)
         assert spec is not None
