@@ -233,7 +233,8 @@ def _fine_tune(
         history = _fit(request, devices, model, settings.fine_tune, FINE_TUNE_PATIENCE, photographed(settings.mirror))
     tuned = devices.gathered(model, lambda: _headed(request, start))
     after = np.log(np.maximum(_scores(tuned, request.pixels, validation), 1e-12))
-    losses = [calibration.loss(each, truth) for each in (before, after)]
+    # Each at its best temperature, as it will be used: a strongly regularised head is timid before that.
+    losses = [calibration.loss(each, truth, calibration.temperature(each, truth)) for each in (before, after)]
     rights = [float((each.argmax(1) == truth).mean()) for each in (before, after)]
     figures = (
         f"validation top-1 {rights[0]:.1%} → {rights[1]:.1%}, loss {losses[0]:.3f} → {losses[1]:.3f} "
