@@ -74,5 +74,11 @@ def test_a_damaged_identity_is_told(tmp_path: Path) -> None:
     (folder / "run.json").write_text("[")
     with pytest.raises(DataError, match=r"run\.json is damaged"), run_folder(folder, IDENTITY):
         pass
+
+
+def test_a_damaged_note_only_means_to_decode_again(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    stop(folder)
     (folder / "decoded.json").write_text("{")
-    (folder / "run.json").unlink()
+    with run_folder(folder, IDENTITY) as run:
+        assert run.decoded() is None
