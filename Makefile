@@ -56,8 +56,8 @@ bench: setup  ## measure; DATA=DIR (photos, in a folder for each class) measures
 lock: setup  ## write the locks anew; UPGRADE="--upgrade" or "--upgrade-package NAME" takes newer versions
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
 		echo "The locks are made with Python 3.11: make clean, then make PYTHON=python3.11 lock"; exit 1; }
-	$(LOCK) --extra keras --extra onnx --extra dev -o requirements/dev.txt pyproject.toml
-	$(LOCK) -c requirements/dev.txt --extra keras --extra onnx -o requirements/all.txt pyproject.toml
+	$(LOCK) --extra keras --extra onnx --extra serve --extra dev -o requirements/dev.txt pyproject.toml
+	$(LOCK) -c requirements/dev.txt --extra keras --extra onnx --extra serve -o requirements/all.txt pyproject.toml
 	$(LOCK) -c requirements/dev.txt -o requirements/core.txt pyproject.toml
 
 clean:  ## remove what these targets made
