@@ -4,7 +4,8 @@ EdgekitError                 exit code 2 unless said otherwise
 ├── ModelFileError           a model file that is damaged, too large or not what it claims to be
 ├── SpecError                a spec that is missing, invalid, or does not fit its model
 ├── ImageError               an image that cannot be read, or is too large
-└── RuntimeMissingError      the interpreter for this kind of file is not installed
+├── SourceError              a camera, video or stream that cannot be read
+└── RuntimeMissingError      what runs this kind of file, or reads this source, is not installed
 
 `edgekit.core.errors` adds the ones that only the toolchain can meet.
 """
@@ -38,5 +39,9 @@ class ImageError(EdgekitError):
     """An image that cannot be read, or is too large."""
 
 
+class SourceError(EdgekitError):
+    """A camera, video or stream that cannot be read."""
+
+
 class RuntimeMissingError(EdgekitError):
-    """The interpreter for this kind of model file is not installed."""
+    """The interpreter for this kind of model file, or the library for this source, is not installed."""

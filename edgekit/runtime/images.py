@@ -11,7 +11,9 @@ from __future__ import annotations
 import io
 import stat
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,8 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from edgekit.runtime.errors import ImageError
 from edgekit.runtime.spec import ORIENTATIONS, printable
+
+Result = TypeVar("Result")
 
 FORMATS = ("JPEG", "PNG", "BMP", "WebP", "GIF")
 MAX_PIXELS = 64 << 20
@@ -74,6 +78,19 @@ def decode(source: Path | bytes, *, orientation: str = "exif", max_pixels: int =
     """
     if orientation not in ORIENTATIONS:
         raise ImageError(f"The orientation {orientation!r} is not known.", f"Use one of {', '.join(ORIENTATIONS)}.")
+    return load(source, lambda image: _upright(image, orientation), max_pixels=max_pixels)
+
+
+def load(source: Path | bytes, use: Callable[[ImageFile], Result], *, max_pixels: int = MAX_PIXELS) -> Result:
+    """What `use` makes of the pixels of an image file, or of its bytes; Pillow has decoded them, as they are stored.
+
+    Args:
+        source, max_pixels: as for `decode`.
+        use: gets the decoded image; what it raises about a damaged one becomes an ImageError.
+
+    Raises:
+        ImageError: as for `decode`.
+    """
     name = "The image" if isinstance(source, bytes) else printable(str(source))
     data = source if isinstance(source, bytes) else _read(source, name)
     try:
@@ -82,9 +99,7 @@ def decode(source: Path | bytes, *, orientation: str = "exif", max_pixels: int =
             raise ImageError(f"{name} has {image.width}×{image.height} pixels; at most {max_pixels:,} are decoded.",
                              "Scale it down first.")
         image.load()  # before the EXIF data is looked at, whose errors are ignored
-        rgb = _to_rgb(image)
-        turn = _TURNS.get(_orientation(image)) if orientation == "exif" else None
-        return np.asarray(rgb if turn is None else rgb.transpose(turn))
+        return use(image)
     except ImageError:
         raise
     except (Image.DecompressionBombError, MemoryError):  # some readers look at the size by themselves
@@ -93,6 +108,32 @@ def decode(source: Path | bytes, *, orientation: str = "exif", max_pixels: int =
     except Exception as error:  # Pillow answers damaged files with a dozen kinds of exceptions
         reason = printable(str(error))[:100] or type(error).__name__
         raise ImageError(f"{name} is damaged: {reason}.", "Replace the file, or leave it out.") from None
+
+
+def is_image(head: bytes) -> bool:
+    """Whether a file that begins with these bytes, 16 or more, looks like an image in one of `FORMATS`."""
+    return any(head.startswith(signature, offset) for offset, signature, _ in _READERS)
+
+
+def _upright(image: ImageFile, orientation: str) -> NDArray[np.uint8]:
+    rgb = _to_rgb(image)
+    turn = _TURNS.get(_orientation(image)) if orientation == "exif" else None
+    return np.asarray(rgb if turn is None else rgb.transpose(turn))
+
+
+def dimensions(data: bytes) -> tuple[int, int]:
+    """Width and height of the pixels in an image file's content, as its header says; nothing is decoded.
+
+    Raises:
+        ImageError: it is none of `FORMATS`, or its header is damaged.
+    """
+    try:
+        return _open(data, "The image").size
+    except ImageError:
+        raise
+    except Exception as error:  # as in `decode`
+        reason = printable(str(error))[:100] or type(error).__name__
+        raise ImageError(f"The image is damaged: {reason}.", "Replace the file, or leave it out.") from None
 
 
 def _read(path: Path, name: str) -> bytes:
@@ -119,11 +160,18 @@ def _open(data: bytes, name: str) -> ImageFile:
                      "Convert it to JPEG or PNG, or leave it out.")
 
 
+def _has_transparency(image: Image.Image) -> bool:
+    """Pillow's `has_transparency_data`, which the Pillow 9.4 of Debian 12 does not have."""
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        return True
+    return image.mode == "P" and image.palette is not None and image.palette.mode.endswith("A")
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16-bit grayscale PNG; Pillow itself keeps the upper byte of 16-bit colours
         upper = (np.asarray(image) >> 8).astype(np.uint8)
         return Image.fromarray(upper).convert("RGB")
-    if image.has_transparency_data:
+    if _has_transparency(image):
         rgba = image.convert("RGBA")
         white = Image.new("RGB", image.size, "white")
         white.paste(rgba, mask=rgba)

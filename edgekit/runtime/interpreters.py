@@ -33,6 +33,21 @@ class TensorInfo:
     quantization: Quantization | None
 
 
+@dataclass(frozen=True)
+class Engine:
+    """What computes a model's answers.
+
+    Attributes:
+        name: `litert`, `tflite-runtime` or `onnxruntime`.
+        version: of that package.
+        accelerated: XNNPACK computes at least a part of the graph; None where there is no such choice.
+    """
+
+    name: str
+    version: str
+    accelerated: bool | None = None
+
+
 class Interpreter(Protocol):
     """A loaded model with one input and one output.
 
@@ -49,7 +64,7 @@ class Interpreter(Protocol):
         ...
 
 
-def open_interpreter(path: Path, threads: int = 1) -> Interpreter:
+def open_interpreter(path: Path, threads: int = 1) -> TFLiteInterpreter | OnnxInterpreter:
     """Load a `.tflite` or `.onnx` file, told apart by content.
 
     Raises:
@@ -97,6 +112,14 @@ class TFLiteInterpreter:
             return np.concatenate([self._invoke(batch[index : index + 1]) for index in range(len(batch))])
         except (RuntimeError, ValueError) as error:
             raise ModelFileError(f"{printable(self._path.name)} fails when run: {_first_line(error)}") from error
+
+    @property
+    def engine(self) -> Engine:
+        """LiteRT or tflite-runtime; XNNPACK shows itself only in the interpreter's private list of nodes."""
+        litert = type(self._interpreter).__module__.startswith("ai_edge_litert")
+        nodes = self._interpreter._get_ops_details()
+        name, package = ("litert", "ai-edge-litert") if litert else ("tflite-runtime", "tflite-runtime")
+        return Engine(name, _version(package), any("delegate" in str(node["op_name"]).lower() for node in nodes))
 
     def _load(self) -> Any:
         return _tflite_class()(model_path=os.fsencode(self._path), num_threads=self._threads)  # names may be no text
@@ -155,6 +178,11 @@ class OnnxInterpreter:
         except Exception as error:  # as above
             raise ModelFileError(f"{printable(self._path.name)} fails when run: {_first_line(error)}") from error
 
+    @property
+    def engine(self) -> Engine:
+        """ONNX Runtime, in the version that is installed."""
+        return Engine("onnxruntime", _version("onnxruntime"))
+
     def _invoke(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         [answer] = self._session.run([self.output.name], {self.input.name: batch})
         return np.asarray(answer).astype(np.float32, copy=False)
@@ -182,6 +210,15 @@ def _native_stderr_closed() -> Iterator[None]:
             os.dup2(kept, 2)
             os.close(kept)
             os.close(nothing)
+
+
+def _version(package: str) -> str:
+    from importlib import metadata  # slow to import, and few need it
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def _tflite_class() -> Any:

@@ -260,9 +260,7 @@ def pattern(name: str, height: int, width: int) -> Pixels:
 
     - `gradient`: R = 255·x // max(width−1, 1), G = 255·y // max(height−1, 1), B = 255 − (R + G) // 2.
     - `checker`: squares of 8 × 8 pixels; where x // 8 + y // 8 is even (224, 32, 96), elsewhere (16, 160, 240).
-    - `noise`: the upper byte of mix((y·width + x)·3 + c + 1), where mix is the finalizer of MurmurHash3 (Appleby 2011),
-      on unsigned 32-bit numbers with wrap-around: h ^= h >> 16; h *= 0x85EBCA6B; h ^= h >> 13; h *= 0xC2B2AE35;
-      h ^= h >> 16.
+    - `noise`: the upper byte of mix((y·width + x)·3 + c + 1).
 
     Raises:
         ImageError: there is no such pattern.
@@ -275,14 +273,23 @@ def pattern(name: str, height: int, width: int) -> Pixels:
         colours = np.array([(224, 32, 96), (16, 160, 240)], np.uint8)
         return colours.take((columns // 8 + rows // 8) % 2, axis=0)
     if name == "noise":
-        mixed = np.arange(1, height * width * 3 + 1, dtype=np.uint32)
-        mixed ^= mixed >> 16
-        mixed *= np.uint32(0x85EBCA6B)
-        mixed ^= mixed >> 13
-        mixed *= np.uint32(0xC2B2AE35)
-        mixed ^= mixed >> 16
+        mixed = mix(np.arange(1, height * width * 3 + 1, dtype=np.uint32))
         return (mixed >> 24).astype(np.uint8).reshape(height, width, 3)
     raise ImageError(f"The pattern {name!r} is not known.", f"Use one of {', '.join(PATTERNS)}.")
+
+
+def mix(numbers: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Numbers that look random, in place: the finalizer of MurmurHash3 (Appleby 2011).
+
+    On unsigned 32-bit numbers with wrap-around: h ^= h >> 16; h *= 0x85EBCA6B; h ^= h >> 13; h *= 0xC2B2AE35;
+    h ^= h >> 16.
+    """
+    numbers ^= numbers >> 16
+    numbers *= np.uint32(0x85EBCA6B)
+    numbers ^= numbers >> 13
+    numbers *= np.uint32(0xC2B2AE35)
+    numbers ^= numbers >> 16
+    return numbers
 
 
 def _check_image(image: Pixels, channels: tuple[int, ...]) -> None:

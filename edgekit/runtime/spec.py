@@ -13,14 +13,13 @@ import binascii
 import dataclasses
 import json
 import math
-import types
 import typing
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.runtime.documents import DocumentReader
 from edgekit.runtime.errors import SpecError
 
 VERSION = 1
@@ -40,6 +39,8 @@ ACTIVATIONS = ("softmax", "sigmoid", "logits")
 SCHEMES = ("none", "float16", "dynamic", "int8", "int16x8", "unknown")
 PATTERNS = ("gradient", "checker", "noise")
 OUTCOMES = ("pass", "fail", "inconclusive")
+
+_READER = DocumentReader("spec", SpecError, MAX_LABELS)
 
 
 @dataclass(frozen=True)
@@ -225,7 +226,17 @@ class ModelSpec:
                 f"The spec has version {str(version)[:20]!r}; this edgekit reads version {VERSION}.",
                 "Use the edgekit that wrote the file, or a newer one.",
             )
-        return typing.cast(ModelSpec, _build(cls, document, "document"))
+        return typing.cast(ModelSpec, _READER.build(cls, document))
+
+    def verdict_state(self, digest: str) -> str:
+        """`pass`, `fail` or `inconclusive` if the verdict speaks of the model with this digest; else `stale` or `none`.
+
+        Args:
+            digest: of the model, from `edgekit.runtime.modelfile.digest`.
+        """
+        if self.verdict is None:
+            return "none"
+        return self.verdict.outcome if self.verdict.model_sha256 == digest else "stale"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -250,63 +261,6 @@ def _unbase64(text: str, name: str) -> bytes:
     except (binascii.Error, ValueError):
         pass
     raise SpecError(f"The spec's {name} is not valid base64.")
-
-
-def _build(kind: Any, value: Any, name: str) -> Any:
-    """Make `kind` (a dataclass or one of the few types used above) from JSON."""
-    origin = typing.get_origin(kind)
-    if origin in (typing.Union, types.UnionType):
-        options = [option for option in typing.get_args(kind) if option is not type(None)]
-        return None if value is None else _build(options[0], value, name)
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        if not isinstance(value, dict):
-            raise SpecError(f"The spec's {name} is not an object.")
-        hints = typing.get_type_hints(kind)
-        unknown = sorted(set(value) - set(hints))
-        if unknown:
-            raise SpecError(f"The spec's {name} has an unknown field {printable(unknown[0])[:40]!r}.")
-        known = {
-            key: _build(hints[key], item, f"{name}.{key}".removeprefix("document.")) for key, item in value.items()
-        }
-        missing = [
-            f.name
-            for f in dataclasses.fields(kind)
-            if f.name not in known and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        ]
-        if missing:
-            raise SpecError(f"The spec's {name} lacks the field {missing[0]!r}.")
-        return kind(**known)
-    if origin is tuple:
-        arguments = typing.get_args(kind)
-        if not isinstance(value, list) or len(value) > MAX_LABELS:
-            raise SpecError(f"The spec's {name} is not a list, or too long.")
-        if arguments[-1] is not Ellipsis and len(value) != len(arguments):
-            raise SpecError(f"The spec's {name} must have {len(arguments)} entries.")
-        return tuple(_build(arguments[0], item, f"{name}[{index}]") for index, item in enumerate(value))
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise SpecError(f"The spec's {name} is not an object.")
-        item_kind = typing.get_args(kind)[1]
-        return {
-            _build(str, key, f"{name}'s key"): _build(item_kind, item, f"{name}.{printable(key)[:40]}")
-            for key, item in value.items()
-        }
-    if kind is float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not _is_finite(value):
-            raise SpecError(f"The spec's {name} is not a finite number.")
-        return float(value)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise SpecError(f"The spec's {name} is not {'a whole number' if kind is int else 'a string'}.")
-    if kind is str and any("\ud800" <= character <= "\udfff" for character in value):
-        raise SpecError(f"The spec's {name} is not valid Unicode.")
-    return value
-
-
-def _is_finite(value: float) -> bool:
-    try:
-        return math.isfinite(float(value))
-    except OverflowError:
-        return False
 
 
 def _check(spec: ModelSpec) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 import edgekit
 from edgekit.runtime.errors import ImageError
-from edgekit.runtime.images import MAX_PIXELS, decode
+from edgekit.runtime.images import MAX_PIXELS, _has_transparency, decode, dimensions, is_image
 from edgekit.runtime.preprocess import pattern
 
 PIXELS = pattern("gradient", 24, 40)
@@ -307,3 +307,53 @@ def test_the_limit_can_be_set():
     assert decode(data, max_pixels=24 * 40).shape == (24, 40, 3)
     with pytest.raises(ImageError, match="40×24 pixels; at most 959"):
         decode(data, max_pixels=24 * 40 - 1)
+
+
+# What a header says
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "BMP", "WebP", "GIF"])
+def test_the_header_tells_width_and_height(file_format):
+    data = encoded(PHOTO, file_format)
+    assert is_image(data)
+    assert dimensions(data) == (40, 24)
+
+
+def test_a_bomb_s_header_can_be_read():
+    assert dimensions(png(60_000, 50_000, 8, 2, b"")) == (60_000, 50_000)
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"%PDF-1.7", b"II*\0" + b"\0" * 100])
+def test_what_is_no_image_has_no_dimensions(data):
+    assert not is_image(data)
+    with pytest.raises(ImageError):
+        dimensions(data)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "BMP", "WebP", "GIF"])
+def test_damaged_headers_give_dimensions_or_an_image_error(file_format):
+    data, random = encoded(PHOTO, file_format), np.random.default_rng(1)
+    for _ in range(200):
+        damaged = bytearray(data[: random.integers(4, len(data))])
+        damaged[random.integers(len(damaged))] = random.integers(256)
+        try:
+            width, height = dimensions(bytes(damaged))
+        except ImageError:
+            continue
+        assert width >= 0
+        assert height >= 0
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "La", "CMYK"])
+@pytest.mark.parametrize("info", [{}, {"transparency": 3}])
+def test_transparency_is_seen_as_pillow_sees_it(mode, info):
+    image = Image.new(mode, (2, 2))
+    image.info.update(info)
+    assert _has_transparency(image) == image.has_transparency_data
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "BMP", "WebP", "GIF"])
+def test_images_are_told_from_other_files(file_format):
+    assert is_image(encoded(PHOTO, file_format)[:16])
+    assert not is_image(b"RIFF\0\0\0\0AVI LIST")
+    assert not is_image(b"")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -316,3 +317,13 @@ def test_an_onnx_graph_that_is_open_but_fixed_inside_is_run_one_by_one(tmp_path:
     answers = open_interpreter(models.onnx(tmp_path / "m.onnx", damage=fix)).run(images)
     assert answers.shape == (2, 3)
     assert answers.argmax(1).tolist() == [0, 1]
+
+
+# --- what computes
+
+
+def test_the_engine_says_what_it_is(tmp_path: Path) -> None:
+    engine = open_interpreter(models.tflite(tmp_path / "m.tflite")).engine
+    assert (engine.name, engine.version, engine.accelerated) == ("litert", metadata.version("ai-edge-litert"), True)
+    engine = open_interpreter(models.onnx(tmp_path / "m.onnx")).engine
+    assert (engine.name, engine.version, engine.accelerated) == ("onnxruntime", metadata.version("onnxruntime"), None)

@@ -229,7 +229,7 @@ def test_required_fields(path: str) -> None:
 
 
 # What a JSON Schema cannot say, or only its readers of JSON can.
-@pytest.mark.parametrize(("text", "message"), [
+BEYOND_THE_SCHEMA = [
     ("", "not valid JSON"),
     ("[1, 2]", "not a JSON object"),
     ("{" * 100_000, "not valid JSON"),
@@ -244,7 +244,10 @@ def test_required_fields(path: str) -> None:
     (json.dumps(changed(full(), "golden.0.scores", encode_scores(np.zeros(4, np.float32)))), "do not fit its labels"),
     (json.dumps(changed(full(), "golden.0.scores", "AAAAAAA=")), "do not fit its labels"),
     (json.dumps(full()).replace("Katze", r"\ud800"), r"labels\[0\] is not valid Unicode"),
-])
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BEYOND_THE_SCHEMA)
 def test_what_the_schema_cannot_say(text: str, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         ModelSpec.from_json(text)
