@@ -26,8 +26,15 @@ _PACKAGES = (
     ("onnx", "writing .onnx files", "onnx"),
     ("tf2onnx", "Keras to ONNX", "onnx"),
     ("onnxslim", "Keras to ONNX", "onnx"),
+    ("flask", "serving", "serve"),
+    ("waitress", "serving", "serve"),
+    ("prometheus-client", "counting what is served", "serve"),
 )
-_ADDS = {"keras": "training, and importing and converting Keras models", "onnx": ".onnx files"}
+_ADDS = {
+    "keras": "training, and importing and converting Keras models",
+    "onnx": ".onnx files",
+    "serve": "the REST server",
+}
 # Another distribution that brings the same package.
 _ALSO = {"tensorflow": "tensorflow-cpu", "ai-edge-litert": "tflite-runtime"}
 

@@ -4,11 +4,15 @@ EdgekitError                 2   (edgekit.runtime.errors)
 ├── ModelFileError           2   (edgekit.runtime.errors)
 ├── SpecError                2   (edgekit.runtime.errors)
 ├── ImageError               2   (edgekit.runtime.errors)
+├── SourceError              2   (edgekit.runtime.errors)
 ├── RuntimeMissingError      2   (edgekit.runtime.errors)
 ├── DataError                2   a data set that cannot be used
 ├── ImportRefused            2   a foreign model that is unsafe, unsupported or ambiguous
 ├── OutputError              2   an output that cannot be written
+├── DeviceError              2   a device, or the tool that reaches it, is not there or not ready
+├── PackageError             2   a model, key or setting that makes no package
 ├── MissingExtraError        2   an optional package is needed
+├── DeviceRunFailed          3   a run on a device failed
 └── ConversionError          3   a conversion or training run failed
     ├── ChildCrashed         3   the child process died
     └── ChildLimit           3   the child process ran out of its time or memory
@@ -23,6 +27,7 @@ from edgekit.runtime.errors import (
     ImageError,
     ModelFileError,
     RuntimeMissingError,
+    SourceError,
     SpecError,
 )
 
@@ -31,13 +36,17 @@ __all__ = [
     "ChildLimit",
     "ConversionError",
     "DataError",
+    "DeviceError",
+    "DeviceRunFailed",
     "EdgekitError",
     "ImageError",
     "ImportRefused",
     "MissingExtraError",
     "ModelFileError",
     "OutputError",
+    "PackageError",
     "RuntimeMissingError",
+    "SourceError",
     "SpecError",
     "by_name",
 ]
@@ -53,6 +62,20 @@ class ImportRefused(EdgekitError):
 
 class OutputError(EdgekitError):
     """An output that cannot be written."""
+
+
+class DeviceError(EdgekitError):
+    """A device, or the tool that reaches it, is not there or not ready."""
+
+
+class DeviceRunFailed(EdgekitError):
+    """A run on a device failed."""
+
+    exit_code = 3
+
+
+class PackageError(EdgekitError):
+    """A model, key or setting that makes no package."""
 
 
 class MissingExtraError(EdgekitError):

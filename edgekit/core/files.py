@@ -114,3 +114,21 @@ def cache_dir() -> Path:
     folder = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgekit"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def config_dir() -> Path:
+    """edgekit's folder among the user's settings (XDG_CONFIG_HOME, else ~/.config), for them alone; made when missing.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "edgekit"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot make the folder {printable(str(folder))}: {error.strerror}.",
+            "Set XDG_CONFIG_HOME to a folder that you can write.",
+        ) from error
+    return folder

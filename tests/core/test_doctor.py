@@ -33,6 +33,7 @@ def test_an_extra_is_complete_when_all_of_its_packages_are_there() -> None:
     found = examine()
     packages = {name for name, version, _ in found.packages if version}
     assert found.extras["onnx"][0] == ({"onnxruntime", "onnx", "tf2onnx", "onnxslim"} <= packages)
+    assert found.extras["serve"][0] == ({"flask", "waitress", "prometheus-client"} <= packages)
     assert found.extras["keras"][0] == ({"tensorflow", "keras"} <= packages)
 
 
@@ -46,7 +47,7 @@ def test_a_machine_without_any_package() -> None:
     versions = {name: version for name, version, _ in found["packages"]}
     versions.pop("edgekit")  # may be found beside its sources
     assert set(versions.values()) == {""}
-    assert [complete for complete, _ in found["extras"].values()] == [False, False]
+    assert [complete for complete, _ in found["extras"].values()] == [False, False, False]
 
 
 @pytest.mark.parametrize(

@@ -255,3 +255,17 @@ def test_the_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert files.cache_dir() == tmp_path / "home" / ".cache" / "edgekit"
     assert (tmp_path / "home" / ".cache" / "edgekit").is_dir()
+
+
+def test_the_folder_of_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "a" / "b"))
+    folder = files.config_dir()
+    assert folder == tmp_path / "a" / "b" / "edgekit" == files.config_dir()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert files.config_dir() == tmp_path / ".config" / "edgekit"
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "file"))
+    with pytest.raises(OutputError, match="Cannot make the folder"):
+        files.config_dir()
