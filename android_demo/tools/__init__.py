@@ -1,0 +1,1 @@
+"""Builds the Android app from pinned Maven artifacts with a JDK alone: no Android SDK, no Gradle."""
