@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from edgekit.convert.run import convert
     from edgekit.importers.keras_interpreter import open_classifier as load
     from edgekit.importers.run import import_model
+    from edgekit.package.android.apk import package_android
     from edgekit.train.fit import train
     from edgekit.validate.run import validate
 
-__all__ = ["__version__", "convert", "import_model", "load", "train", "validate"]
+__all__ = ["__version__", "convert", "import_model", "load", "package_android", "train", "validate"]
 
 __version__ = "0.1.0"
 
@@ -24,6 +25,7 @@ _PUBLIC = {
     "convert": ("edgekit.convert.run", "convert"),
     "import_model": ("edgekit.importers.run", "import_model"),
     "load": ("edgekit.importers.keras_interpreter", "open_classifier"),
+    "package_android": ("edgekit.package.android.apk", "package_android"),
     "train": ("edgekit.train.fit", "train"),
     "validate": ("edgekit.validate.run", "validate"),
 }

@@ -1,0 +1,1 @@
+"""Packages for devices: a signed Android app with a model inside."""

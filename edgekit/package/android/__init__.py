@@ -1,0 +1,1 @@
+"""Android packages in pure Python: manifest, ZIP archive, signature; no SDK, no JDK."""
