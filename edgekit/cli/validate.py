@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from edgekit.cli import common
 
 if TYPE_CHECKING:
+    from edgekit.validate.device import DeviceValidation
     from edgekit.validate.run import Validation
 
 SHOWN_RECALLS = 5
+OTHER_FORM = "To judge a device's self-test: MODEL --device-report FILE."
+WITH_A_DEVICE_REPORT = {"reference", "device_report", "max_latency", "strict", "as_json"}
 
 
 class Bytes(click.ParamType[int]):
@@ -31,8 +35,14 @@ class Bytes(click.ParamType[int]):
 
 @click.command()
 @click.argument("reference", type=common.MODEL)
-@click.argument("candidates", type=common.MODEL, nargs=-1, required=True)
-@click.option("--data", type=common.DATA, required=True, help="Images to compare on, with labels or without.")
+@click.argument("candidates", type=common.MODEL, nargs=-1)
+@click.option("--data", type=common.DATA, help="Images to compare on, with labels or without.")
+@click.option(
+    "--device-report",
+    type=click.Path(path_type=Path),
+    metavar="FILE.json",
+    help="Judge what a device's self-test says about the one model that is named, instead of comparing models.",
+)
 @click.option(
     "--max-drop",
     type=click.FloatRange(0, 100),
@@ -51,19 +61,22 @@ class Bytes(click.ParamType[int]):
     "--max-latency",
     type=click.FloatRange(0, min_open=True),
     metavar="MS",
-    help="The most median milliseconds for one image on one thread of this machine.",
+    help="The most median milliseconds for one image: on one thread of this machine, or on the device of the report.",
 )
 @click.option("--max-size", type=Bytes(), metavar="SIZE", help="The largest file, as in 4.5MB.")
-@click.option("--strict", is_flag=True, help="Exit with 1 when there are too few images to decide.")
+@click.option("--strict", is_flag=True, help="Exit with 1 also when the verdict is inconclusive.")
 @click.option("--stamp", is_flag=True, help="Write the verdict and golden answers into the candidates.")
 @common.report_option
 @common.max_bad_option
 @common.lambda_option
 @common.json_option
+@click.pass_context
 def validate(
+    context: click.Context,
     reference: Path,
     candidates: tuple[Path, ...],
-    data: Path,
+    data: Path | None,
+    device_report: Path | None,
     max_drop: float,
     min_agreement: float | None,
     max_latency: float | None,
@@ -78,7 +91,17 @@ def validate(
     """Compare CANDIDATES with REFERENCE on data, each fed by its own spec, and judge them.
 
     The verdict is pass, fail or inconclusive (too few images). Exit code 1 when a candidate fails.
+
+    With --device-report, the only model to name is the one that was tested on the device. Its answers in the report are
+    checked against its golden answers. Exit code 1 when the delegate that the app chose is wrong or too slow.
     """
+    if device_report is not None:
+        _refuse_other_options(context)
+        return judge_device_report(reference, device_report, max_latency, strict, as_json)
+    if not candidates:
+        raise click.MissingParameter(OTHER_FORM, context, param_hint="'CANDIDATES...'", param_type="argument")
+    if data is None:
+        raise click.MissingParameter(OTHER_FORM, context, param_hint="'--data'", param_type="option")
     from edgekit.report.page import check_target
     from edgekit.report.validation import write_validation
     from edgekit.validate.gate import Gate
@@ -108,6 +131,53 @@ def validate(
         if not as_json:
             common.tell(f"wrote {report}")
     return 1 if found.failed(strict) else 0
+
+
+def judge_device_report(
+    model: Path, device_report: Path, max_latency: float | None, strict: bool, as_json: bool
+) -> int:
+    """Judge and show a device report; gives the exit code."""
+    from edgekit.validate.device import validate_device_report
+
+    found = validate_device_report(model, device_report, max_latency_ms=max_latency)
+    if as_json:
+        common.print_json(found)
+    else:
+        print_device_validation(found)
+    return 1 if found.failed(strict) else 0
+
+
+def _refuse_other_options(context: click.Context) -> None:
+    """Raise a usage error when an option is given that says nothing about a device report."""
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if name == "candidates":
+            given = bool(context.params[name])
+        if given and name not in WITH_A_DEVICE_REPORT:
+            what = "CANDIDATES" if name == "candidates" else parameter.opts[0]
+            raise click.UsageError(
+                f"{what} does not go with --device-report, which takes one model and needs no data.", context
+            )
+
+
+def print_device_validation(found: DeviceValidation) -> None:
+    """A table of the delegates, what else was measured, and the verdict."""
+    from edgekit.report import device_figures
+    from edgekit.runtime.spec import printable
+
+    report = found.report
+    for warning in found.warnings:
+        common.warn(warning)
+    delegates = device_figures.delegates(found)
+    title = f"{report.device.name}, {report.device.system}, {report.device.abi}, {report.runtime}"
+    common.print_table(list(delegates), list(zip(*delegates.values(), strict=True)), printable(title))
+    for line in device_figures.measured(found):
+        common.tell(line)
+    common.tell(
+        f"{found.judgement.outcome.upper()} {found.candidate.name} on {report.device.name}: "
+        f"{' '.join(found.judgement.reasons)}"
+    )
 
 
 def print_validation(found: Validation) -> None:
