@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edgekit.core.anatomy import anatomy
 from edgekit.core.errors import ImportRefused, MissingExtraError, ModelFileError
 from edgekit.core.tflite_metadata import ENTRY, read_normalisation
 from edgekit.runtime import modelfile
@@ -24,7 +25,7 @@ class Facts:
     """Input, output and whatever else the file tells.
 
     `scores` is their number. `exact` says that mean, std and activation are those of the model's own layers, and not
-    what somebody wrote beside them or what its last operator suggests.
+    what somebody wrote beside them or what its last operator suggests. `quantized`: some of its weights are integers.
     """
 
     input_name: str
@@ -43,6 +44,7 @@ class Facts:
     std: tuple[float, ...] | None = None
     labels: tuple[str, ...] | None = None
     exact: bool = False
+    quantized: bool = False
 
 
 def of_keras(path: Path, description: dict[str, Any]) -> Facts:
@@ -106,7 +108,8 @@ def of_tflite(path: Path) -> Facts:
     if facts.mean is None and normalisation is not None:
         mean, std = (values * facts.channels if len(values) == 1 else values for values in normalisation)
         facts = replace(facts, mean=mean, std=std)
-    return replace(facts, labels=_tflite_labels(path))
+    quantized = any(weight.quantization for weight in anatomy(path).weights)
+    return replace(facts, labels=_tflite_labels(path), quantized=quantized)
 
 
 def of_onnx(path: Path) -> Facts:

@@ -100,7 +100,7 @@ def specify(
             carried.output.calibration if carried else ScoreCalibration(),
         ),
         labels=labels,
-        scheme=carried.scheme if carried else "none" if facts.dtype == "float32" else "unknown",
+        scheme=carried.scheme if carried else "unknown" if facts.quantized or facts.dtype != "float32" else "none",
         provenance=_provenance(source, carried),
     )
     return spec, _in_words(stated, told, spec) if carried is None else ()

@@ -141,6 +141,10 @@ def test_pixels_as_they_are(source: Path) -> None:
     assert spec.input.quantization == Quantization(1 / 128, 128)
 
 
+def test_the_scheme_of_quantized_weights_is_not_known(source: Path) -> None:
+    assert specify(source, facts(quantized=True), TOLD, None)[0].scheme == "unknown"
+
+
 def test_the_size(source: Path) -> None:
     assert specify(source, facts(height=None, width=None), told(input_size="240x320"), None)[0].size == (240, 320)
     assert specify(source, facts(height=None, width=320), told(input_size="240x320"), None)[0].size == (240, 320)
