@@ -6,10 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 REST := slow or browser or emulator
+THINGS := models/efficientnet_lite0/build/efficientnet_lite0.float16.tflite
 LOCK = $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links --no-header $(UPGRADE)
 
-.PHONY: help setup demo test test-rest test-all lint docs bench lock clean
+.PHONY: help setup android demo test test-rest test-all lint docs bench lock clean
 .DELETE_ON_ERROR:
 
 help:  ## list these targets
@@ -27,14 +28,24 @@ $(INSTALLED): requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup  ## digits: train, convert, quantize, validate; and a pretrained network for 1000 kinds of things on a photo
+android:  ## the template of `edgekit package android`, with JDK and Maven; RUNTIME=x.y.z takes another TensorFlow Lite
+	@$(PYTHON) -m android_demo.tools.template $(if $(RUNTIME),--runtime "$(RUNTIME)")
+
+demo: setup  ## digits: train, convert, quantize, validate, package for a Raspberry Pi; a pretrained network as an Android app
 	$(BIN)/edgekit build models/digits
 	$(BIN)/edgekit predict models/digits/build/digits.int8.tflite models/digits/seven.png
 	$(BIN)/edgekit build models/efficientnet_lite0
-	$(BIN)/edgekit predict models/efficientnet_lite0/build/efficientnet_lite0.float16.tflite models/efficientnet_lite0/cat.jpg
+	$(BIN)/edgekit predict $(THINGS) models/efficientnet_lite0/cat.jpg
+	$(BIN)/edgekit package pi models/digits/build/digits.int8.tflite -o models/digits/build/digits.tar.gz
+	@if command -v javac > /dev/null && command -v mvn > /dev/null; then \
+		$(MAKE) --no-print-directory android && set -x && \
+		$(BIN)/edgekit package android $(THINGS) -o $(THINGS:.float16.tflite=.apk) --name Things --ungated; \
+	else \
+		echo "Left out: the app for a phone. A JDK and Maven make its template (Debian: apt-get install default-jdk-headless maven)."; \
+	fi
 
 test: setup  ## the tests that need no browser or emulator and take less than 10 s each
-	$(BIN)/python -m pytest -m "not ($(REST))"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not ($(REST))"
 
 test-rest: setup  ## the other tests
 	$(BIN)/python -m pytest -m "$(REST)"
@@ -61,5 +72,5 @@ lock: setup  ## write the locks anew; UPGRADE="--upgrade" or "--upgrade-package 
 	$(LOCK) -c requirements/dev.txt -o requirements/core.txt pyproject.toml
 
 clean:  ## remove what these targets made
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) android_demo/build edgekit/package/android/template.zip build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -10,7 +10,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from benchmarks import accuracy, conversion, memory, startup, throughput, transfer
+from benchmarks import accuracy, android, conversion, frames, memory, pi, serving, startup, throughput, transfer
 from benchmarks.measure import Figure, say
 from edgekit.cli.common import print_table
 from edgekit.core.errors import EdgekitError
@@ -22,6 +22,10 @@ GROUPS = {
     "memory": memory.measure,
     "conversion": conversion.measure,
     "accuracy": accuracy.measure,
+    "android": android.measure,
+    "frames": frames.measure,
+    "serving": serving.measure,
+    "pi": pi.measure,
 }
 TRANSFER = "transfer"  # which needs photos
 

@@ -10,11 +10,11 @@ import signal
 import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
-pytest_plugins = ["tests.session_models"]
+pytest_plugins = ["tests.session_models", "tests.packaging"]
 
 _left_out: pytest.StashKey[Counter[tuple[str, str]]] = pytest.StashKey()
 _private: pytest.StashKey[Path] = pytest.StashKey()
@@ -65,6 +65,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_left_out] = Counter()
     folder = config.stash[_private] = Path(tempfile.mkdtemp(prefix="edgekit-tests-"))
     os.environ["EDGEKIT_CACHE"] = str(folder / "cache")
+    os.environ["XDG_CONFIG_HOME"] = str(folder / "config")  # of edgekit there: the key that signs apps
     os.environ["KERAS_HOME"] = str(folder / "keras")  # the user's keras.json may change Keras' defaults
     os.environ["MPLCONFIGDIR"] = str(folder / "matplotlib")  # MediaPipe imports it
     # Where tests run in the background, Ctrl-C is ignored, and so it would be in the processes that tests interrupt.
@@ -73,6 +74,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(config.stash[_private], ignore_errors=True)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of pytest-xdist sends home what it left out."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = list(session.config.stash[_left_out].items())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    for key, tests in getattr(node, "workeroutput", {}).get("left_out", []):
+        node.config.stash[_left_out][tuple(key)] += tests
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -29,8 +29,11 @@ RANK = {room: rank for rank, group in enumerate(ORDER) for room in group}
 DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn"}
 RUNTIME_AT_THE_TOP = {"numpy", "PIL"}
 RUNTIME_ANYWHERE = RUNTIME_AT_THE_TOP | {"ai_edge_litert", "tflite_runtime", "onnxruntime"}
-# Users of small computers have it instead of ai-edge-litert; no dependency, since there is nothing to install here.
-UNDECLARED = {"tflite_runtime"}
+# What only a Raspberry Pi's program uses, inside of functions: cameras and videos, and a broker.
+ON_A_PI = {"cv2", "paho", "picamera2"}
+# No dependencies of edgekit: small computers have theirs by a bundle's requirements.txt or install.sh, and Django's
+# projects have Django.
+UNDECLARED = {"django", "tflite_runtime"} | ON_A_PI
 # Modules that run only where Keras is already loaded, and define Keras layers.
 KERAS_AT_THE_TOP: set[str] = set()
 
@@ -137,8 +140,9 @@ def test_a_room_imports_only_from_those_before_it(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [path for path in MODULES if room_of(path) == "runtime"], ids=name)
 def test_the_runtime_needs_only_what_a_device_has(path: Path) -> None:
+    anywhere = RUNTIME_ANYWHERE | (ON_A_PI if path.parent.name == "pi" else set())
     wrong = [f"{name(path)}:{found.line}: {found.module}" for found in third_party(path)
-             if found.package not in (RUNTIME_AT_THE_TOP if found.at_the_top else RUNTIME_ANYWHERE)]
+             if found.package not in (RUNTIME_AT_THE_TOP if found.at_the_top else anywhere)]
     assert not wrong, "\n".join(wrong)
 
 

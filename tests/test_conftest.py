@@ -35,17 +35,18 @@ def test_private_folders():
 """
 
 
-def run(folder: Path, require_all: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, require_all: str, *options: str) -> subprocess.CompletedProcess[str]:
     shutil.copy(Path(__file__).with_name("conftest.py"), folder)
     (folder / "test_it.py").write_text(TESTS)
     environment = {**os.environ, "EDGEKIT_REQUIRE_ALL": require_all, "EDGEKIT_CACHE": "mine", "KERAS_HOME": "mine",
                    "PYTHONPATH": str(Path(__file__).parent.parent)}
-    return subprocess.run([sys.executable, "-m", "pytest", "--rootdir", folder, "-p", "no:cacheprovider"],
+    return subprocess.run([sys.executable, "-m", "pytest", "--rootdir", folder, "-p", "no:cacheprovider", *options],
                           cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_what_is_missing_is_listed_with_how_to_get_it(tmp_path: Path) -> None:
-    result = run(tmp_path, "")
+@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["alone", "two workers"])
+def test_what_is_missing_is_listed_with_how_to_get_it(tmp_path: Path, options: tuple[str, ...]) -> None:
+    result = run(tmp_path, "", *options)
     assert result.returncode == 0
     assert "2 passed, 3 skipped" in result.stdout
     assert "1 test: the Python package no_such_module is not installed; get it with: make it" in result.stdout

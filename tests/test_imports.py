@@ -45,7 +45,7 @@ def test_importing_edgekit_loads_no_room(bare: set[str]) -> None:
 
 
 def test_public_names() -> None:
-    assert edgekit.__all__ == ["__version__", "convert", "import_model", "load", "train", "validate"]
+    assert edgekit.__all__ == ["__version__", "convert", "import_model", "load", "package_android", "train", "validate"]
     for name in edgekit.__all__[1:]:
         assert callable(getattr(edgekit, name)), name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

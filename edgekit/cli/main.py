@@ -12,10 +12,13 @@ import click
 from edgekit.cli import common
 from edgekit.cli.build import build
 from edgekit.cli.convert import convert
+from edgekit.cli.device import device
 from edgekit.cli.doctor import doctor
 from edgekit.cli.import_ import import_
 from edgekit.cli.inspect import inspect
+from edgekit.cli.package import package
 from edgekit.cli.predict import predict
+from edgekit.cli.serve import serve
 from edgekit.cli.train import train
 from edgekit.cli.validate import validate
 from edgekit.core.errors import EdgekitError
@@ -32,12 +35,12 @@ def cli(debug: bool) -> None:
     """From a Keras model, or a folder of photos, to a quantized model on a phone or a Raspberry Pi, with proof.
 
     Every model file that edgekit writes carries a spec: how it is fed, its labels, where it comes from, and what was
-    measured. Exit codes: 0 done, 1 the gate said no, 2 bad usage or input, 3 a conversion or training run failed,
-    130 interrupted.
+    measured. Exit codes: 0 done, 1 the gate said no, 2 bad usage or input, 3 a conversion, a training run or a run on
+    a device failed, 130 interrupted.
     """
 
 
-for command in (train, import_, convert, validate, predict, inspect, build, doctor):
+for command in (train, import_, convert, validate, predict, inspect, package, device, serve, build, doctor):
     cli.add_command(command)
 
 

@@ -14,7 +14,7 @@ import pytest
 from edgekit.cli.validate import Bytes
 from edgekit.runtime import modelfile
 from edgekit.runtime.classify import Classifier
-from tests import models
+from tests import device_reports, models
 from tests.cli.conftest import Run
 from tests.keras_models import COLOURS, images
 from tests.session_models import MANY, without_spec
@@ -275,6 +275,83 @@ def test_a_report_that_cannot_be_written_is_known_before_the_work(
 )
 def test_sizes(text: str, size: int) -> None:
     assert Bytes().convert(text, None, None) == size
+
+
+# --- validate --device-report
+
+
+def test_validate_a_device_report(run: Run, tmp_path: Path) -> None:
+    path = device_reports.model(tmp_path / "model.tflite")
+    answers = device_reports.answers(path)
+    wrong = device_reports.run("gpu", device_reports.off_by(answers, 0.06), "wrong")
+    document = device_reports.report(path, device_reports.run("cpu", answers), wrong, live=device_reports.live(),
+                                     sustained=device_reports.sustained())
+    report = device_reports.write(tmp_path / "report.json", document)
+    ran = run("validate", path, "--device-report", report, "--max-latency", 2)
+    assert ran.code == 0
+    assert ran.err == ("Warning: gpu is wrong and was not chosen. 6 of 6 answers are wrong, by up to 0.06 "
+                       "(tolerance 0.05).\n")
+    lines = ran.out.splitlines()
+    assert lines[0].strip() == "Stand-in 1, Android 15 (API 35), arm64-v8a, TensorFlow Lite 2.16.1"
+    assert [line.split() for line in lines if line.startswith((" cpu", " gpu"))] == [
+        ["cpu", "(chosen)", "ok", "right", "0", "(0.0001)", "4/5", "4", "3.5", "1.25/2.00"],
+        ["gpu", "wrong", "WRONG", "0.06", "(0.05)", "4/5", "4", "3.5", "1.25/2.00"],
+    ]
+    assert lines[-4:] == [
+        "camera path: 8 of 8 vectors right",
+        "camera screen on cpu: 29.5 frames/s, 9.0/12.5 ms a frame (p50/p95), 12 of 912 frames dropped",
+        "600 s on cpu: 29.8 frames/s at the start, 21.2 at the end; thermal status at worst: severe",
+        "PASS model.tflite on Stand-in 1: cpu gives all 6 golden answers, and the camera path all 8 camera vectors.",
+    ]
+    ran = run("validate", path, "--device-report", report, "--max-latency", 1)
+    assert (ran.code, ran.out.splitlines()[-1][:52]) == (1, "FAIL model.tflite on Stand-in 1: The median of cpu i")
+
+
+def test_validate_a_device_report_as_json(run: Run, tmp_path: Path) -> None:
+    path = device_reports.model(tmp_path / "model.tflite")
+    report = device_reports.write(tmp_path / "report.json", device_reports.report(path, verdict="none"))
+    found = run("validate", path, "--device-report", report, "--json").json
+    assert (found["judgement"]["outcome"], found["report"]["device"]["name"]) == ("pass", "Stand-in 1")
+    assert [(each["run"]["delegate"], each["correct"]) for each in found["runs"]] == [
+        ("cpu", True), ("gpu", False), ("nnapi", False)]
+    assert found["runs"][0]["check"]["tolerance"] == 1e-4
+    assert "answers" not in found["runs"][0]["run"]
+    assert found["warnings"] == ["the app says that the model's verdict is none"]
+
+
+def test_what_a_device_says_cannot_act_on_the_terminal(run: Run, tmp_path: Path) -> None:
+    path = device_reports.model(tmp_path / "model.tflite")
+    device = {"name": "Phone \u202e", "system": "[red]5[/red]", "abi": "x", "soc": ""}
+    report = device_reports.write(tmp_path / "report.json", device_reports.report(path, device=device))
+    out = run("validate", path, "--device-report", report).out
+    assert "\u202e" not in out
+    assert "[red]5[/red]" in out
+
+
+def test_an_inconclusive_device_report(run: Run, tmp_path: Path) -> None:
+    path = device_reports.model(tmp_path / "model.tflite")
+    document = device_reports.report(path, camera={"vectors": 0, "wrong": []})
+    report = device_reports.write(tmp_path / "report.json", document)
+    assert run("validate", path, "--device-report", report).code == 0
+    assert run("validate", path, "--device-report", report, "--strict").code == 1
+    ran = run("validate", path, "--device-report", tmp_path / "nowhere.json")
+    assert (ran.code, ran.err) == (2, f"Error: {tmp_path}/nowhere.json does not exist.\n")
+
+
+@pytest.mark.parametrize(("arguments", "complaint"), [
+    (["a", "b", "--device-report", "r"], "CANDIDATES does not go with --device-report"),
+    (["a", "--device-report", "r", "--data", "d"], "--data does not go with --device-report"),
+    (["a", "--device-report", "r", "--max-drop", "0"], "--max-drop does not go with --device-report"),
+    (["a", "--device-report", "r", "--stamp"], "--stamp does not go with --device-report"),
+    (["a", "--device-report", "r", "--report", "r.html"], "--report does not go with --device-report"),
+    (["a"], "Missing argument 'CANDIDATES...'. To judge a device's self-test: MODEL --device-report FILE."),
+    (["a", "b"], "Missing option '--data'. To judge a device's self-test: MODEL --device-report FILE."),
+    (["nowhere.tflite", "--device-report", "r"], "nowhere.tflite does not exist."),
+])
+def test_the_two_forms_of_validate_do_not_mix(run: Run, arguments: list[str], complaint: str) -> None:
+    ran = run("validate", *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert complaint in ran.err
 
 
 # --- predict
