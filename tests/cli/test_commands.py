@@ -39,6 +39,7 @@ def wrong(tmp_path: Path) -> Path:
 # --- train
 
 
+@pytest.mark.slow
 def test_train(run: Run, needs: Needs, photos: Path, tmp_path: Path) -> None:
     needs.module("tensorflow", "pip install 'edgekit[keras]'")
     ran = run("train", photos, "-o", tmp_path / "m.keras", "--epochs", 2, "--input-size", 8, "--batch-size", 8)
@@ -73,6 +74,7 @@ def test_import_asks_for_what_is_missing(run: Run, float_tflite: Path, tmp_path:
     assert ran.err.splitlines()[-1] == "Add, for example: --mean 127.5 --std 127.5"
 
 
+@pytest.mark.slow
 def test_import_tells_what_became_of_an_old_file(run: Run, needs: Needs, tmp_path: Path) -> None:
     needs.module("keras", "pip install 'edgekit[keras]'")
     old = Path(__file__).parents[1] / "fixtures" / "old_keras" / "channels_first.h5"

@@ -26,6 +26,7 @@ FED = {"labels": LABELS, "resize": "bilinear", "crop": "none"}
 RAW = SpecOptions(**FED, mean="0", std="1")
 
 
+@pytest.mark.slow
 def test_a_keras_2_file_becomes_keras_3_with_a_spec(
     keras_files: Path, keras_answers: dict[str, NDArray[np.float32]], tmp_path: Path
 ) -> None:

@@ -84,6 +84,7 @@ def test_a_loss_that_is_not_finite_spoils_only_its_own_epoch(tmp_path: Path) -> 
     assert all(math.isfinite(x) and 0 < y < HEIGHT for line in found for x, y in line)
 
 
+@pytest.mark.slow
 def test_a_real_run(trained: TrainedOnce, tmp_path: Path) -> None:
     write_curve(trained.result.history, tmp_path / "curve.svg")
     assert [len(line) for line in lines(drawn(tmp_path / "curve.svg"))] == [len(trained.result.history)] * 4

@@ -63,6 +63,8 @@ def not_listening(port: int) -> bool:
             connection(port).close()
         except ConnectionRefusedError:
             return True
+        except ConnectionResetError:  # it stopped listening between our two steps
+            pass
         time.sleep(0.05)
     return False
 

@@ -178,6 +178,7 @@ def test_data_that_cannot_train(photos: Path, tmp_path: Path) -> None:
     assert not target.exists()
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_and_ends_where_the_whole_run_did(
     trained: TrainedOnce, photos: Path, tmp_path: Path
 ) -> None:

@@ -137,6 +137,7 @@ def test_classes_of_two_photos_and_a_photo_in_two_classes(photos: Path, tmp_path
     assert any("not calibrated" in note for note in result.notes)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_had_is_said_before_any_image_is_decoded(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(EdgekitError, match="resnet-5O"):
         train(photos, tmp_path / "model.keras", backbone="resnet-5O")
