@@ -13,12 +13,14 @@ from typing import Any
 from edgekit.core.errors import EdgekitError, MissingExtraError
 from edgekit.runtime.spec import printable
 from edgekit.serve.api import Api
+from edgekit.serve.backlog import take_no_more
 from edgekit.serve.flask import application
 from edgekit.serve.messages import JSON, error_document
 
 CONNECTIONS = 128
 SPARE_THREADS = 8  # for requests that need no model, when all others wait for one
 HEADER_BYTES = 32 << 10
+SETTLING = 0.2  # seconds, on ending, in which connections that are being made become complete
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,10 @@ class Server:
         A client that keeps a connection open may be sending on it right now, so it has a moment to do so.
         """
         channels = self._listener.active_channels
+        take_no_more(self._listener.socket)
+        begin = time.monotonic()
+        while time.monotonic() < begin + SETTLING:
+            self._poll(SETTLING / 10)
         for _ in range(self._listener.adj.backlog):
             before = len(channels)
             self._listener.handle_accept()

@@ -162,7 +162,7 @@ def test_a_slow_but_steady_upload_is_served(served: Path) -> None:
 
 def test_ending_answers_what_was_sent(served: Path, slow_engine: Callable[[float], None]) -> None:
     with in_thread(Api([served / "fixed.tflite"], workers=1)) as server:
-        slow_engine(0.1)
+        slow_engine(0.3)  # so that the first answer is not made before the end begins
         socks = [connection(server.port) for _ in range(10)]
         for sock in socks:
             sock.sendall(POST % len(RED) + RED)
