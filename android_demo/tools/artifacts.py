@@ -10,6 +10,7 @@ its own settings say, by default in Maven Central.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import json
 import os
@@ -18,6 +19,8 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -104,8 +107,9 @@ def fetch(group: str, runtime: str | None = None) -> Group:
         {one: folder / "files" / one.file for one in files},
         {one: folder / "classpath" / one.file for one in classpath},
     )
-    if not all(path.is_file() for path in (*found.files.values(), *found.classpath.values())):
-        _run_maven(group, wanted, folder)
+    with _alone():
+        if not all(path.is_file() for path in (*found.files.values(), *found.classpath.values())):
+            _run_maven(group, wanted, folder)
     for one, path in (found.files | found.classpath).items():
         _check(one, path, (files | classpath)[one])
     return found
@@ -149,6 +153,15 @@ def of_runtime(one: Coordinates, version: str) -> Coordinates:
 def _locked(group: str) -> Hashes:
     content: dict[str, Hashes] = json.loads(LOCK.read_text())
     return content[group]
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One process fetches at a time: Maven's local repository is not made for several."""
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / "fetching.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _run_maven(group: str, wanted: dict[str, list[Coordinates]], folder: Path) -> list[Coordinates]:
