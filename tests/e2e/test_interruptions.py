@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -42,7 +43,8 @@ class Running:
         """The process ids of its child processes, whichever thread started them."""
         found: list[int] = []
         for path in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
-            found += map(int, path.read_text().split())
+            with contextlib.suppress(OSError):  # that thread has just ended
+                found += map(int, path.read_text().split())
         return found
 
     def wait_for_a_child(self) -> list[int]:
