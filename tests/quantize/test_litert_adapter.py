@@ -7,15 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from edgekit.core import fitness
+from edgekit.core.anatomy import read_graphs
+from edgekit.core.errors import ConversionError
 from edgekit.quantize import litert_adapter
+from edgekit.quantize.estimators import estimate
+from edgekit.quantize.observe import Statistics, observe
+from edgekit.quantize.plan import Plan
 from edgekit.runtime.interpreters import open_interpreter
 from edgekit.runtime.spec import Quantization
 from tests.keras_models import SIDE, images
 from tests.session_models import without_spec
 
-# The calibrator and the test look into the interpreter on purpose.
+# litert-quantizer looks into the interpreter on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore:Warning. Enabling `experimental_preserve_all_tensors`")
 
 SAMPLES = images(40, 5)[0]
@@ -43,6 +48,12 @@ class Graph:
             if self._operators[self._model.operatorCodes[operator.opcodeIndex].builtinCode] == kind
         ]
 
+    def operators(self) -> list[tuple[str, str]]:
+        """The first output of each operator, and its kind."""
+        graph = self._model.subgraphs[0]
+        kinds = [self._operators[code.builtinCode] for code in self._model.operatorCodes]
+        return [(graph.tensors[one.outputs[0]].name.decode(), kinds[one.opcodeIndex]) for one in graph.operators]
+
     def constants(self) -> dict[str, Any]:
         """The tensors with data, by name."""
         return {
@@ -61,56 +72,36 @@ def source(float_tflite: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="module")
-def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("samples") / "samples.npy"
-    np.save(path, SAMPLES)
-    return path
+def statistics(source: Path) -> Statistics:
+    return observe(source, SAMPLES, "NHWC")
 
 
 def quantize(
-    source: Path, target: Path, scheme: str, samples: Path | None, io: str = "float32"
-) -> dict[str, list[float]]:
-    return litert_adapter.quantize(str(source), str(target), scheme, str(samples) if samples else None, io, True)
+    source: Path, target: Path, plan: Plan, statistics: Statistics | None = None, io: str = "float32"
+) -> dict[str, tuple[float, float]]:
+    """Quantize with the plan's ranges, and give them."""
+    ranges = estimate(statistics, plan.ranges) if statistics is not None else None
+    as_lists = {name: list(one) for name, one in ranges.items()} if ranges is not None else None
+    litert_adapter.quantize(str(source), str(target), plan.to_json(), as_lists, io, True)
+    return ranges or {}
 
 
-def activations(path: Path, inputs: NDArray[np.uint8]) -> dict[str, tuple[float, float]]:
-    """Minimum and maximum of every tensor over all inputs, found without litert-quantizer."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(str(path), experimental_preserve_all_tensors=True)
-    interpreter.allocate_tensors()
-    [image] = interpreter.get_input_details()
-    found: dict[str, list[NDArray[Any]]] = {}
-    for one in inputs:
-        interpreter.set_tensor(image["index"], one[None].astype(np.float32))
-        interpreter.invoke()
-        for detail in interpreter.get_tensor_details():
-            if detail["dtype"] == np.float32 and detail["name"]:
-                found.setdefault(detail["name"], []).append(interpreter.get_tensor(detail["index"]).copy())
-    return {name: (min(map(np.min, values)), max(map(np.max, values))) for name, values in found.items()}
-
-
-def test_ranges_are_the_minimum_and_the_maximum_of_all_images(source: Path, samples: Path, tmp_path: Path) -> None:
-    ranges = quantize(source, tmp_path / "q.tflite", "int8", samples)
-    true = activations(source, SAMPLES)
-    inner = ranges.keys() & true.keys() - {"image", "scores"}
-    assert len(inner) >= 6
-    for name in inner:
-        assert ranges[name] == pytest.approx(true[name], rel=1e-4, abs=1e-4), name
-
-
-def test_ranges_do_not_depend_on_the_order_of_the_images(source: Path, samples: Path, tmp_path: Path) -> None:
-    np.save(tmp_path / "reversed.npy", SAMPLES[::-1])
-    first = quantize(source, tmp_path / "first.tflite", "int8", samples)
-    assert quantize(source, tmp_path / "second.tflite", "int8", tmp_path / "reversed.npy") == first
-    assert (tmp_path / "first.tflite").read_bytes() == (tmp_path / "second.tflite").read_bytes()
-
-
-def test_the_ranges_of_pixels_and_probabilities_are_known(source: Path, samples: Path, tmp_path: Path) -> None:
-    assert SAMPLES.max() < 255
-    ranges = quantize(source, tmp_path / "q.tflite", "int8", samples)
-    assert ranges["image"] == [0, 255]
-    assert ranges["scores"] == [0, 1]
+def test_every_activation_has_the_range_that_was_given(source: Path, statistics: Statistics, tmp_path: Path) -> None:
+    for method in ("minmax", "mse"):
+        ranges = quantize(source, tmp_path / "q.tflite", Plan("int8", method), statistics)
+        quantized = {
+            tensor.name.decode(): tensor.quantization
+            for tensor in Graph(tmp_path / "q.tflite").tensors
+            if tensor.quantization is not None and tensor.quantization.scale is not None
+        }
+        inner = ranges.keys() & quantized.keys() - {"image", "scores"}
+        assert len(inner) >= 6
+        for name in inner:
+            [scale], [zero_point] = quantized[name].scale, quantized[name].zeroPoint
+            low, high = ranges[name]
+            assert scale == pytest.approx((high - low) / 255, rel=1e-5), name
+            assert zero_point == round(-128 - low / scale), name
+    assert estimate(statistics, "minmax") != estimate(statistics, "mse")
 
 
 @pytest.mark.parametrize(
@@ -123,13 +114,13 @@ def test_the_ranges_of_pixels_and_probabilities_are_known(source: Path, samples:
 )
 def test_inputs_and_outputs(
     source: Path,
-    samples: Path,
+    statistics: Statistics,
     tmp_path: Path,
     io: str,
     types: tuple[str, str],
     quantizations: tuple[Quantization | None, Quantization | None],
 ) -> None:
-    quantize(source, tmp_path / "q.tflite", "int8", samples, io)
+    quantize(source, tmp_path / "q.tflite", Plan("int8"), statistics, io)
     model = open_interpreter(tmp_path / "q.tflite")
     assert (model.input.dtype, model.output.dtype) == types
     assert model.input.quantization == quantizations[0]
@@ -143,13 +134,15 @@ def test_inputs_and_outputs(
 
 
 @pytest.mark.parametrize("scheme", ["int8", "int16x8"])
-def test_the_softmax_stays_in_float(source: Path, samples: Path, tmp_path: Path, scheme: str) -> None:
-    quantize(source, tmp_path / "q.tflite", scheme, samples)
+def test_the_softmax_stays_in_float(source: Path, statistics: Statistics, tmp_path: Path, scheme: str) -> None:
+    quantize(source, tmp_path / "q.tflite", Plan(scheme), statistics)
     assert Graph(tmp_path / "q.tflite").types("SOFTMAX") == [(["FLOAT32"], ["FLOAT32"])]
 
 
-def test_convolutions_are_integer_and_their_weights_per_channel(source: Path, samples: Path, tmp_path: Path) -> None:
-    quantize(source, tmp_path / "q.tflite", "int8", samples)
+def test_convolutions_are_integer_and_their_weights_per_channel(
+    source: Path, statistics: Statistics, tmp_path: Path
+) -> None:
+    quantize(source, tmp_path / "q.tflite", Plan("int8"), statistics)
     graph = Graph(tmp_path / "q.tflite")
     for kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
         assert graph.types(kind)
@@ -159,8 +152,8 @@ def test_convolutions_are_integer_and_their_weights_per_channel(source: Path, sa
     assert len(stem.quantization.scale) == 8
 
 
-def test_int16x8_leaves_the_normalisation_in_float(source: Path, samples: Path, tmp_path: Path) -> None:
-    quantize(source, tmp_path / "q.tflite", "int16x8", samples)
+def test_int16x8_leaves_the_normalisation_in_float(source: Path, statistics: Statistics, tmp_path: Path) -> None:
+    quantize(source, tmp_path / "q.tflite", Plan("int16x8"), statistics)
     graph = Graph(tmp_path / "q.tflite")
     for kind in ("MUL", "ADD"):
         assert all({*inputs, *outputs} == {"FLOAT32"} for inputs, outputs in graph.types(kind))
@@ -170,12 +163,67 @@ def test_int16x8_leaves_the_normalisation_in_float(source: Path, samples: Path, 
 
 
 def test_weights_alone(source: Path, tmp_path: Path) -> None:
-    assert quantize(source, tmp_path / "half.tflite", "float16", None) == {}
-    half, small = Graph(tmp_path / "half.tflite"), tmp_path / "dynamic.tflite"
-    assert {half.type_of(tensor) for tensor in half.constants().values() if len(tensor.shape) == 4} == {"FLOAT16"}
-    assert quantize(source, small, "dynamic", None) == {}
-    assert {outputs[0] for _, outputs in Graph(small).types("CONV_2D")} == {"FLOAT32"}
-    assert {inputs[1] for inputs, _ in Graph(small).types("CONV_2D")} == {"INT8"}
+    for scheme, kind in (("float16", "FLOAT16"), ("weight8", "INT8"), ("weight4", "INT4")):
+        quantize(source, tmp_path / "q.tflite", Plan(scheme))
+        graph = Graph(tmp_path / "q.tflite")
+        assert {outputs[0] for _, outputs in graph.types("CONV_2D")} == {"FLOAT32"}
+        assert {tuple(inputs[:2]) for inputs, _ in graph.types("CONV_2D")} == {("FLOAT32", "FLOAT32")}
+        weights = [tensor for tensor in graph.constants().values() if list(tensor.shape) == [8, 3, 3, 3]]
+        assert [graph.type_of(tensor) for tensor in weights] == [kind]
+
+
+def test_dynamic_computes_with_integers_and_keeps_activations_in_float(source: Path, tmp_path: Path) -> None:
+    for scheme, kind in (("dynamic", "INT8"), ("dynamic4", "INT4")):
+        quantize(source, tmp_path / "q.tflite", Plan(scheme))
+        graph = Graph(tmp_path / "q.tflite")
+        assert {tuple(inputs[:2]) for inputs, _ in graph.types("CONV_2D")} == {("FLOAT32", kind)}
+        assert {outputs[0] for _, outputs in graph.types("CONV_2D")} == {"FLOAT32"}
+
+
+def test_what_cannot_have_4_bits_gets_8(source: Path, tmp_path: Path) -> None:
+    quantize(source, tmp_path / "q.tflite", Plan("dynamic4"))
+    assert {inputs[1] for inputs, _ in Graph(tmp_path / "q.tflite").types("DEPTHWISE_CONV_2D")} == {"INT8"}
+
+
+def first_outputs(path: Path, kind: str) -> list[str]:
+    """Of the operators of this kind: as a plan names them."""
+    return [name for name, operator in Graph(path).operators() if operator == kind]
+
+
+def test_operators_that_a_plan_keeps_stay_in_float(source: Path, statistics: Statistics, tmp_path: Path) -> None:
+    kept = first_outputs(source, "CONV_2D")[:1] + first_outputs(source, "FULLY_CONNECTED")
+    assert len(kept) == 2
+    quantize(source, tmp_path / "q.tflite", Plan("int8", keep_float=tuple(kept)), statistics)
+    graph = Graph(tmp_path / "q.tflite")
+    convolutions = graph.types("CONV_2D")
+    assert [outputs[0] for _, outputs in convolutions] == ["FLOAT32", "INT8"]
+    assert [inputs[1] for inputs, _ in convolutions] == ["FLOAT32", "INT8"]
+    assert {inputs[1] for inputs, _ in graph.types("FULLY_CONNECTED")} == {"FLOAT32"}
+    for scheme in ("float16", "dynamic", "weight8", "weight4", "dynamic4"):
+        quantize(source, tmp_path / "w.tflite", Plan(scheme, keep_float=tuple(kept)))
+        constants = Graph(tmp_path / "w.tflite").constants().values()
+        assert {list(one.shape) == [8, 3, 3, 3]: one.type for one in constants}[True] == 0  # FLOAT32
+
+
+def test_a_name_is_not_a_pattern(source: Path, statistics: Statistics, tmp_path: Path) -> None:
+    for name in ("model.*", "scores.", ""):
+        with pytest.raises(ConversionError, match="has no operator"):
+            quantize(source, tmp_path / "q.tflite", Plan("int8", keep_float=(name,)), statistics)
+    assert not (tmp_path / "q.tflite").exists()
+
+
+def test_dense_layers_of_dynamic_files_have_one_scale(source: Path, tmp_path: Path) -> None:
+    """With several, tflite-runtime 2.14 and TensorFlow Lite 2.16.1 answer wrongly."""
+    quantize(source, tmp_path / "q.tflite", Plan("dynamic"))
+    [graph] = read_graphs(tmp_path / "q.tflite")
+    scales = {
+        operator.name: len(graph.tensors[operator.inputs[1]].scales)
+        for operator in graph.operators
+        if graph.tensors[operator.inputs[0]].dtype == "float32" and len(operator.inputs) > 2
+    }
+    assert scales["FULLY_CONNECTED"] == 1
+    assert scales["CONV_2D"] > 1
+    assert all(not fitness.runs_on(tmp_path / "q.tflite", target) for target in fitness.TARGETS)
 
 
 @pytest.mark.parametrize(
@@ -183,14 +231,18 @@ def test_weights_alone(source: Path, tmp_path: Path) -> None:
     [
         ("float16", 0.002),
         ("dynamic", 0.03),
+        ("weight8", 0.03),
+        ("weight4", 0.15),
+        ("dynamic4", 0.15),
         ("int8", 0.05),
         ("int16x8", 0.02),
     ],
 )
 def test_every_scheme_runs_and_is_close(
-    source: Path, samples: Path, tmp_path: Path, scheme: str, tolerance: float
+    source: Path, statistics: Statistics, tmp_path: Path, scheme: str, tolerance: float
 ) -> None:
-    quantize(source, tmp_path / "q.tflite", scheme, samples if scheme.startswith("int") else None)
+    plan = Plan(scheme)
+    quantize(source, tmp_path / "q.tflite", plan, statistics if plan.calibrated else None)
     unseen = images(30, 6)[0].astype(np.float32)
     expected = open_interpreter(source).run(unseen)
     answers = open_interpreter(tmp_path / "q.tflite").run(unseen)

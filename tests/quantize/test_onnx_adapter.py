@@ -10,6 +10,9 @@ import pytest
 
 from edgekit.core.errors import ConversionError
 from edgekit.quantize import onnx_adapter
+from edgekit.quantize.estimators import estimate
+from edgekit.quantize.observe import Statistics, observe
+from edgekit.quantize.plan import Plan
 from edgekit.runtime.interpreters import open_interpreter
 from tests import models
 from tests.keras_models import images
@@ -24,17 +27,17 @@ def source(float_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("samples") / "samples.npy"
-    np.save(path, SAMPLES)
-    return path
-
-
-@pytest.fixture(scope="module")
-def int8(source: Path, samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def int8(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("int8") / "int8.onnx"
-    onnx_adapter.quantize(str(source), str(target), "int8", str(samples), "NHWC")
+    quantize(source, target, Plan("int8"), observe(source, SAMPLES, "NHWC"))
     return target
+
+
+def quantize(source: Path, target: Path, plan: Plan, statistics: Statistics | None = None) -> None:
+    ranges = None
+    if statistics is not None:
+        ranges = {name: list(one) for name, one in estimate(statistics, plan.ranges).items()}
+    onnx_adapter.quantize(str(source), str(target), plan.to_json(), ranges)
 
 
 def load(path: Path) -> tuple[Any, dict[str, Any]]:
@@ -64,12 +67,33 @@ def test_activations_are_unsigned_and_weights_signed_per_channel(int8: Path) -> 
         assert constants[weights.input[1]].shape == (8,)
 
 
-def test_ranges_are_the_minimum_and_the_maximum_of_all_images(int8: Path) -> None:
-    graph, constants = load(int8)
-    node = quantizer_of(graph, "image")
-    low, high = min(0, int(SAMPLES.min())), int(SAMPLES.max())
-    assert constants[node.input[1]] == pytest.approx((high - low) / 255, rel=1e-5)
-    assert constants[node.input[2]] == 0
+def test_every_activation_has_the_range_that_was_given(source: Path, tmp_path: Path) -> None:
+    statistics = observe(source, SAMPLES, "NHWC")
+    quantize(source, tmp_path / "q.onnx", Plan("int8", "mse"), statistics)
+    ranges = {"image": (0.0, 255.0), **estimate(statistics, "mse")}
+    graph, constants = load(tmp_path / "q.onnx")
+    quantizers = [node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] in ranges]
+    assert len(quantizers) >= 6
+    for node in quantizers:
+        low, high = ranges[node.input[0]]
+        scale = float(constants[node.input[1]])
+        assert scale == pytest.approx((high - low) / 255, rel=1e-5)
+        assert constants[node.input[2]] == round(-low / scale)
+    assert estimate(statistics, "minmax") != estimate(statistics, "mse")
+
+
+def test_nodes_that_a_plan_keeps_stay_in_float(source: Path, tmp_path: Path) -> None:
+    kept = [node.output[0] for node in load(source)[0].node if node.op_type == "Conv"][:1]
+    quantize(source, tmp_path / "q.onnx", Plan("int8", keep_float=tuple(kept)), observe(source, SAMPLES, "NHWC"))
+    graph, _ = load(tmp_path / "q.onnx")
+    made = {name: node.op_type for node in graph.node for name in node.output}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    assert [made.get(node.input[1]) for node in convolutions] == [None, "DequantizeLinear", "DequantizeLinear"]
+    quantize(source, tmp_path / "half.onnx", Plan("float16", keep_float=tuple(kept)))
+    _, constants = load(tmp_path / "half.onnx")
+    assert sorted(str(array.dtype) for array in constants.values() if array.ndim == 4).count("float32") == 1
+    with pytest.raises(ConversionError, match="has no operator 'no'"):
+        quantize(source, tmp_path / "none.onnx", Plan("float16", keep_float=("no",)))
 
 
 def test_the_softmax_stays_in_float(int8: Path) -> None:
@@ -80,7 +104,7 @@ def test_the_softmax_stays_in_float(int8: Path) -> None:
 
 
 def test_inputs_and_outputs_stay_float(source: Path, int8: Path, tmp_path: Path) -> None:
-    onnx_adapter.quantize(str(source), str(tmp_path / "half.onnx"), "float16", None, "NHWC")
+    quantize(source, tmp_path / "half.onnx", Plan("float16"))
     for path in (int8, tmp_path / "half.onnx"):
         model = open_interpreter(path)
         assert (model.input.name, model.input.dtype, model.output.dtype) == ("image", "float32", "float32")
@@ -88,7 +112,7 @@ def test_inputs_and_outputs_stay_float(source: Path, int8: Path, tmp_path: Path)
 
 
 def test_schemes_are_close(source: Path, int8: Path, tmp_path: Path) -> None:
-    onnx_adapter.quantize(str(source), str(tmp_path / "half.onnx"), "float16", None, "NHWC")
+    quantize(source, tmp_path / "half.onnx", Plan("float16"))
     unseen = images(30, 6)[0].astype(np.float32)
     expected = open_interpreter(source).run(unseen)
     for path, tolerance in ((int8, 0.06), (tmp_path / "half.onnx", 0.01)):
@@ -96,11 +120,11 @@ def test_schemes_are_close(source: Path, int8: Path, tmp_path: Path) -> None:
 
 
 def test_nodes_without_names_are_quantized_too(tmp_path: Path) -> None:
-    source = models.onnx(tmp_path / "unnamed.onnx")
-    assert not any(node.name for node in load(source)[0].node)
-    np.save(tmp_path / "samples.npy", images(20, 1, models.SIDE, models.SIDE)[0])
-    target = tmp_path / "q.onnx"
-    onnx_adapter.quantize(str(source), str(target), "int8", str(tmp_path / "samples.npy"), "NHWC")
+    unnamed, core, target = models.onnx(tmp_path / "unnamed.onnx"), tmp_path / "core.onnx", tmp_path / "q.onnx"
+    assert not any(node.name for node in load(unnamed)[0].node)
+    onnx_adapter.prepare(str(unnamed), str(core))
+    assert all(node.name for node in load(core)[0].node)
+    quantize(core, target, Plan("int8"), observe(core, images(20, 1, models.SIDE, models.SIDE)[0], "NHWC"))
     graph, constants = load(target)
     assert {np.dtype("int8")} == {array.dtype for name, array in constants.items() if name.startswith("weights_q")}
     [softmax] = [node for node in graph.node if node.op_type == "Softmax"]
@@ -108,10 +132,10 @@ def test_nodes_without_names_are_quantized_too(tmp_path: Path) -> None:
 
 
 def test_channels_first(tmp_path: Path) -> None:
-    source = write_nchw_onnx(tmp_path / "source.onnx", 10, 14)
-    target, samples = tmp_path / "q.onnx", tmp_path / "samples.npy"
-    np.save(samples, images(40, 5, 10, 14)[0])
-    onnx_adapter.quantize(str(source), str(target), "int8", str(samples), "NCHW")
+    source, core = write_nchw_onnx(tmp_path / "source.onnx", 10, 14), tmp_path / "core.onnx"
+    onnx_adapter.prepare(str(source), str(core))
+    target = tmp_path / "q.onnx"
+    quantize(core, target, Plan("int8"), observe(core, images(40, 5, 10, 14)[0], "NCHW"))
     unseen = images(12, 6, 10, 14)[0].transpose(0, 3, 1, 2).astype(np.float32)
     expected = open_interpreter(source).run(unseen)
     difference = np.abs(open_interpreter(target).run(unseen) - expected).max()
@@ -120,12 +144,12 @@ def test_channels_first(tmp_path: Path) -> None:
 
 def test_dynamic_is_refused_where_convolutions_hold_the_weights(source: Path, tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=r"matrix products hold most weights, and here they hold 24 of \d+"):
-        onnx_adapter.quantize(str(source), str(tmp_path / "q.onnx"), "dynamic", None, "NHWC")
+        quantize(source, tmp_path / "q.onnx", Plan("dynamic"))
 
 
 def test_dynamic_helps_matrix_products(tmp_path: Path) -> None:
     source, target = models.onnx(tmp_path / "linear.onnx"), tmp_path / "q.onnx"
-    onnx_adapter.quantize(str(source), str(target), "dynamic", None, "NHWC")
+    quantize(source, target, Plan("dynamic"))
     assert "MatMulInteger" in {node.op_type for node in load(target)[0].node}
     unseen = images(9, 3, models.SIDE, models.SIDE)[0]
     expected = np.stack([models.expected(image) for image in unseen])
