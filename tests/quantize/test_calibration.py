@@ -14,7 +14,6 @@ from edgekit.data.dataset import open_dataset
 from edgekit.data.stream import BadImages
 from edgekit.quantize import calibration
 from edgekit.runtime import preprocess
-from edgekit.runtime.spec import PixelStatistics, Provenance
 from tests.keras_models import images
 from tests.session_models import spec
 
@@ -55,11 +54,22 @@ def test_unreadable_images_are_counted(photos: Path, tmp_path: Path) -> None:
     assert len(chosen.images) == len(chosen.pixels) == len(data) - 1
 
 
-def test_what_a_model_was_trained_on_decides_what_is_wide_enough() -> None:
-    pixels = (images(10)[0] // 4).astype(np.uint8)
-    calibration.check(pixels, spec(), "data")
-    dark = spec(provenance=Provenance(trained_on=PixelStatistics(0, 60, 20, 10)))
-    calibration.check(pixels, dark, "data")
-    bright = dataclasses.replace(dark, provenance=Provenance(trained_on=PixelStatistics(0, 255, 120, 60)))
-    with pytest.raises(DataError, match="was trained on 0 to 255"):
-        calibration.check(pixels, bright, "data")
+def test_what_cannot_calibrate_a_model_is_found_and_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "one.npz", x=np.repeat(images(1)[0], 100, axis=0), y=np.zeros(100, int))
+    data = open_dataset(tmp_path / "one.npz")
+    [found] = calibration.gather(data, spec(), 50, 0, BadImages()).findings
+    assert (found.kind, found.level) == ("one image", "refusal")
+    with pytest.raises(DataError, match="it holds one image only, or the same one over and over"):
+        calibration.choose(data, spec(), 50, 0, BadImages())
+
+
+def test_classes_are_those_of_the_model(photos: Path) -> None:
+    chosen = calibration.choose(open_dataset(photos), spec(labels=("green", "BLUE", "red")), 9, 0, BadImages())
+    truth = chosen.truth(spec(labels=("green", "BLUE", "red")))
+    assert truth is not None
+    assert Counter(truth.tolist()) == {0: 3, 1: 3, 2: 3}
+    assert chosen.names[int(np.flatnonzero(truth == 2)[0])].startswith("red/")
+    with pytest.raises(DataError, match="has the class 'blue', which the model does not know"):
+        chosen.truth(spec(labels=("a", "b", "c")))
+    unlabelled = dataclasses.replace(chosen, images=chosen.images.unlabelled())
+    assert unlabelled.truth(spec()) is None
