@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli import common
+from edgekit.cli import common, inspect_delegates
 
 if TYPE_CHECKING:
     from edgekit.runtime.spec import ModelSpec
@@ -18,9 +18,18 @@ SHOWN = 60  # characters of a name; TFLite joins those of all layers that were f
 
 @click.command()
 @click.argument("model", type=common.MODEL)
+@click.option(
+    "--delegates",
+    "delegates",
+    is_flag=True,
+    help="Show instead which operators of a .tflite file XNNPACK, the GPU and NNAPI take, and the runtime it needs.",
+)
 @common.json_option
-def inspect(model: Path, as_json: bool) -> None:
+def inspect(model: Path, delegates: bool, as_json: bool) -> None:
     """Show what is in MODEL: its spec and verdict, tensors, quantization, operators, sizes, parameters and MACs."""
+    if delegates:
+        inspect_delegates.show(model, as_json=as_json)
+        return
     from edgekit.core import probe
     from edgekit.core.anatomy import anatomy
     from edgekit.report.figures import size

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgekit.core.anatomy import Graph, GraphOperator, read_graphs
 from edgekit.core.errors import ModelFileError
 from edgekit.runtime import modelfile
 from edgekit.runtime.modelfile import FlatBuffer
@@ -34,9 +35,14 @@ class Operator:
     custom: bool = False
 
 
+def known() -> tuple[str, ...]:
+    """The versions of TensorFlow Lite whose facts are here, the oldest first."""
+    return tuple(_facts()["unfit"])
+
+
 def is_known(runtime: str) -> bool:
     """Whether the facts about this version of TensorFlow Lite are here."""
-    return runtime in _facts()["wrong_schemes"]
+    return runtime in known()
 
 
 def highest(operator: Operator, runtime: str) -> int:
@@ -46,9 +52,63 @@ def highest(operator: Operator, runtime: str) -> int:
     return int(_facts()["operators"].get(operator.name, {}).get(runtime, 0))
 
 
-def wrong_schemes(runtime: str) -> dict[str, str]:
-    """The schemes whose files a runtime loads and answers wrongly, each with the reason."""
-    return dict(_facts()["wrong_schemes"].get(runtime, {}))
+def too_new(path: Path, runtime: str) -> tuple[str, str] | None:
+    """The first operator of a `.tflite` file that a version of TensorFlow Lite cannot run; None: it runs all.
+
+    Returns:
+        What was found, and what the runtime knows: "FULLY_CONNECTED in version 12", "knows it up to version 9".
+
+    Raises:
+        ModelFileError: the file is damaged.
+    """
+    for operator in operators(path):
+        known_version = highest(operator, runtime)
+        if operator.version <= known_version:
+            continue
+        if operator.custom:
+            return f"the custom operator {operator.name!r}", "has only its own"
+        if known_version:
+            return f"{operator.name} in version {operator.version}", f"knows it up to version {known_version}"
+        return operator.name, "does not have it"
+    return None
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """What a runtime does, on what, and the setting of `edgekit convert --quantize` that avoids it, if one is named.
+
+    `does` and `what` make a sentence with the runtime before them: "refuses", "weights of 4 bits that …".
+    """
+
+    does: str
+    what: str
+    setting: str = ""
+
+
+def unfit(path: Path, runtime: str) -> Unfit | None:
+    """The first operator that a runtime knows in its version and yet does not run rightly; None: nothing is known.
+
+    Raises:
+        ModelFileError: the file is damaged.
+    """
+    facts = _facts()["unfit"].get(runtime, ())
+    for graph in read_graphs(path) if facts else ():
+        for operator in graph.operators:
+            for fact in facts:
+                if operator.name == fact["operator"] and _is_unfit(operator, graph, fact):
+                    return Unfit(fact["does"], fact["what"], fact.get("setting", ""))
+    return None
+
+
+def _is_unfit(operator: GraphOperator, graph: Graph, fact: dict[str, Any]) -> bool:
+    inputs = [graph.tensors[index] for index in operator.inputs if index >= 0]
+    wanted = {int(position): dtypes for position, dtypes in fact["inputs"].items()}
+    if len(inputs) <= max(wanted) or any(inputs[index].dtype not in dtypes for index, dtypes in wanted.items()):
+        return False
+    if "scales" in fact:
+        several: bool = fact["scales"] == "several"
+        return (inputs[1].per_channel or inputs[1].blockwise) == several
+    return "outputs" not in fact or graph.tensors[operator.outputs[0]].shape[-1] in fact["outputs"]
 
 
 def operators(path: Path) -> tuple[Operator, ...]:

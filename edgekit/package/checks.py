@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.core import probe, tflite_runtimes
-from edgekit.core.anatomy import anatomy
+from edgekit.core import probe
 from edgekit.core.errors import OutputError, PackageError
 from edgekit.runtime import modelfile
 from edgekit.runtime.classify import Classifier
@@ -77,43 +76,6 @@ def check_model(path: Path, *, ungated: bool, runner: str = "the app", onnx: boo
             f"{more}edgekit validate REFERENCE {quoted} --data IMAGES --stamp; --ungated packages it as it is.",
         )
     return CheckedModel(path, kind, spec, digest, state)
-
-
-def wrong_scheme(model: CheckedModel, runtime: str) -> tuple[str, str] | None:
-    """A model's scheme and the reason, if it is one whose files a version of TensorFlow Lite answers wrongly.
-
-    An imported file does not say its scheme, so its weights do: those of the files that runtimes get wrong are dense
-    layers of int8 with a scale for each output, where no bias is an integer.
-    """
-    scheme = model.spec.scheme
-    if scheme in ("none", "unknown"):
-        weights = [weight for weight in anatomy(model.path).weights if weight.quantization]
-        dense = any(weight.op == "FULLY_CONNECTED" and weight.quantization == "per-channel" for weight in weights)
-        if dense and {weight.dtype for weight in weights}.isdisjoint({"int32", "int64"}):
-            scheme = "dynamic"
-    reason = tflite_runtimes.wrong_schemes(runtime).get(scheme)
-    return None if reason is None else (scheme, reason)
-
-
-def too_new(path: Path, runtime: str) -> tuple[str, str] | None:
-    """The first operator of a `.tflite` file that a version of TensorFlow Lite cannot run; None: it runs all.
-
-    Returns:
-        What was found, and what the runtime knows: "FULLY_CONNECTED in version 12", "knows it up to version 9".
-
-    Raises:
-        ModelFileError: the file is damaged.
-    """
-    for operator in tflite_runtimes.operators(path):
-        highest = tflite_runtimes.highest(operator, runtime)
-        if operator.version <= highest:
-            continue
-        if operator.custom:
-            return f"the custom operator {operator.name!r}", "has only its own"
-        if highest:
-            return f"{operator.name} in version {operator.version}", f"knows it up to version {highest}"
-        return operator.name, "does not have it"
-    return None
 
 
 def check_apart(output: Path, sources: Sequence[Path | None]) -> None:

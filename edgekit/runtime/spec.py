@@ -36,7 +36,7 @@ ROUNDINGS = ("floor", "round")
 CHANNEL_ORDERS = ("RGB", "BGR", "gray")
 ORIENTATIONS = ("exif", "ignore")
 ACTIVATIONS = ("softmax", "sigmoid", "logits")
-SCHEMES = ("none", "float16", "dynamic", "int8", "int16x8", "unknown")
+SCHEMES = ("none", "float16", "dynamic", "weight8", "weight4", "dynamic4", "int8", "int16x8", "unknown")
 PATTERNS = ("gradient", "checker", "noise")
 OUTCOMES = ("pass", "fail", "inconclusive")
 

@@ -265,6 +265,26 @@ def test_tflite_matrix_product(tmp_path: Path, adjoint: bool, summed: int) -> No
     assert found.macs == CONVOLUTION_MACS + DEPTHWISE_MACS + 5 * summed
 
 
+def test_tflite_lstm(tmp_path: Path) -> None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    def recur(model: Any) -> None:
+        code = model.operatorCodes[3]
+        code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_LSTM
+        graph = model.subgraphs[0]
+        sizes = [[1, 7, 6], *[[5, 6]] * 4, *[[5, 5]] * 4]  # the data, then the weights of the input and of the state
+        for number, size in enumerate(sizes):
+            one = schema.TensorT()
+            one.name, one.shape, one.type, one.buffer = f"lstm{number}".encode(), size, schema.TensorType.INT8, 0
+            graph.tensors.append(one)
+        first = len(graph.tensors) - len(sizes)
+        weights = [*range(first + 2, first + len(sizes))]
+        graph.operators[3].inputs = [first, -1, *weights]  # without an input gate of its own
+
+    found = taken(write_tflite(tmp_path / "net.tflite", damage=recur))
+    assert found.macs == CONVOLUTION_MACS + DEPTHWISE_MACS + 7 * (3 * 5 * 6 + 4 * 5 * 5)
+
+
 def test_tflite_with_an_open_size_has_no_macs(tmp_path: Path) -> None:
     def open_height(model: Any) -> None:
         model.subgraphs[0].tensors[0].shapeSignature = [1, -1, 8, 3]
@@ -367,6 +387,22 @@ def test_onnx_transposed_convolution_and_transposed_matrix(tmp_path: Path) -> No
     path = tmp_path / "net.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), str(path))
     assert taken(path).macs == (4 * 5 * 5) * (2 * 3 * 3) + (3 * 6) * 7
+
+
+@pytest.mark.parametrize(("kind", "gates"), [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
+def test_onnx_recurrent(tmp_path: Path, kind: str, gates: int) -> None:
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    constants = [numpy_helper.from_array(np.ones((1, gates * 5, 6), np.float32), "weights"),
+                 numpy_helper.from_array(np.ones((1, gates * 5, 5), np.float32), "recurrent")]
+    node = helper.make_node(kind, ["rows", "weights", "recurrent"], ["states"], hidden_size=5, layout=1)
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+              for name, shape in (("rows", [1, 7, 6]), ("states", None))]
+    graph = helper.make_graph([node], "net", values[:1], values[1:], constants)
+    path = tmp_path / "net.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), str(path))
+    assert taken(path).macs == 7 * gates * 5 * (6 + 5)
 
 
 def test_onnx_of_unknown_image_size_has_no_macs(tmp_path: Path) -> None:

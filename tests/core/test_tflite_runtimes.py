@@ -46,8 +46,22 @@ def test_what_runtimes_know() -> None:
     assert tflite_runtimes.highest(Operator("CONV_2D", 1, custom=True), "2.16.1") == 0
     assert all(tflite_runtimes.is_known(runtime) for runtime in RUNTIMES)
     assert not tflite_runtimes.is_known("2.99.0")
-    assert tflite_runtimes.wrong_schemes("2.99.0") == {}
-    assert set(tflite_runtimes.wrong_schemes("2.14.0")) == {"dynamic"}
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_dense_layers_in_8_bits(tmp_path: Path, runtime: str) -> None:
+    """Measured: with a scale for each output both answer wrongly, with one scale rightly."""
+    several = models.tflite(tmp_path / "several.tflite", damage=models.dense_in_8_bits(per_channel=True))
+    one = models.tflite(tmp_path / "one.tflite", damage=models.dense_in_8_bits(per_channel=False))
+    found = tflite_runtimes.unfit(several, runtime)
+    assert found is not None
+    assert found.does.startswith("answers wrongly")
+    assert (found.what, found.setting) == (
+        "a dense layer whose weights alone are quantized, with a scale for each output", "dynamic"
+    )
+    assert tflite_runtimes.unfit(one, runtime) is None
+    assert tflite_runtimes.unfit(models.tflite(tmp_path / "float.tflite"), runtime) is None
+    assert tflite_runtimes.unfit(several, "2.99.0") is None
 
 
 def test_the_table_has_the_operators_of_litert() -> None:

@@ -1,16 +1,12 @@
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edgekit.convert.run import convert
-from edgekit.core import embed
 from edgekit.core.errors import EdgekitError, ModelFileError, OutputError, PackageError, SpecError
-from edgekit.importers import facts
-from edgekit.package.checks import check_apart, check_model, wrong_scheme
+from edgekit.package.checks import check_apart, check_model
 from edgekit.runtime import modelfile
 from tests import models
 from tests.packaging import stamped
@@ -47,22 +43,6 @@ def test_verdicts(tmp_path: Path, outcome: str | None, digest: str | None, state
     command = f"edgekit validate REFERENCE {path} --data IMAGES --stamp; --ungated packages it as it is."
     assert error.hint == ("With more images: " if state == "inconclusive" else "") + command
     assert check_model(path, ungated=True).verdict == state
-
-
-@pytest.mark.parametrize("said", ["none", "unknown"])
-@pytest.mark.parametrize(("scheme", "wrong"), [("dynamic", True), ("int8", False), ("float16", False), ("none", False)])
-def test_what_a_file_is_whatever_its_spec_says(tmp_path: Path, scheme: str, wrong: bool, said: str) -> None:
-    source = models.with_spec(models.tflite(tmp_path / "m.tflite"), models.spec())
-    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), np.uint8))
-    calibrate = tmp_path / "x.npz" if scheme == "int8" else None
-    path = convert(source, tmp_path / "q.tflite", quantize=scheme, calibrate=calibrate, samples=40).path
-    spec = modelfile.read_spec(path)
-    assert spec is not None
-    embed.write_spec(path, dataclasses.replace(spec, scheme=said), path)
-    found = wrong_scheme(check_model(path, ungated=True), "2.16.1")
-    assert found is None or found[0] == "dynamic"
-    assert (found is not None) == wrong
-    assert facts.of_tflite(path).quantized == (scheme in ("dynamic", "int8"))
 
 
 def test_names_in_hints_are_quoted(tmp_path: Path) -> None:

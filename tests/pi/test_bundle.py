@@ -68,6 +68,7 @@ def emulated(system: System, bundle: Path, *arguments: str | Path, needs: Needs)
     (BOOKWORM, PI_4, "onnx", None, "ONNX Runtime 1.31.1"),
     (BOOKWORM, PI_4, "float32", "tflite-runtime", "TensorFlow Lite (tflite-runtime) 2.14.0 with XNNPACK"),
     (BOOKWORM, PI_4, "gray-int8", "tflite-runtime", "TensorFlow Lite (tflite-runtime) 2.14.0 without XNNPACK"),
+    (BOOKWORM, PI_4, "dynamic", "tflite-runtime", "TensorFlow Lite (tflite-runtime) 2.14.0 with XNNPACK"),
     (TRIXIE, PI_3, "int8", None, "LiteRT 2.3.0 with XNNPACK"),
     (TRIXIE, PI_4, "dynamic", None, "LiteRT 2.3.0 with XNNPACK"),
     (TRIXIE, PI_5, "float32", None, "LiteRT 2.3.0 with XNNPACK"),

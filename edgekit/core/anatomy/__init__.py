@@ -1,17 +1,20 @@
-"""What is inside a model file: `anatomy(path)`. Nothing of the model is run."""
+"""What is inside a model file: `anatomy(path)`, and `read_graphs(path)`. Nothing of the model is run."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from edgekit.core import child
-from edgekit.core.anatomy.read import read
+from edgekit.core.anatomy.graph import Graph, GraphOperator, GraphTensor
+from edgekit.core.anatomy.read import read, read_graphs
 from edgekit.core.anatomy.result import Anatomy, Tensor, Weight, WeightKind, from_json
 from edgekit.core.errors import ChildCrashed, ChildLimit, ModelFileError
 from edgekit.runtime.modelfile import sniff
 from edgekit.runtime.spec import printable
 
-__all__ = ["Anatomy", "Tensor", "Weight", "WeightKind", "anatomy"]
+__all__ = [
+    "Anatomy", "Graph", "GraphOperator", "GraphTensor", "Tensor", "Weight", "WeightKind", "anatomy", "read_graphs",
+]
 
 TIME_LIMIT = 120.0  # seconds
 MEMORY_LIMIT = 4 << 30  # bytes, and eight times the file

@@ -23,6 +23,7 @@ _WEIGHT_INPUTS: dict[str, dict[int, int]] = {
 }
 _PASSED_THROUGH = ("QuantizeLinear", "DequantizeLinear", "Cast")
 _CONVOLUTIONS = {"Conv": (0, 1), "ConvInteger": (0, 1), "QLinearConv": (0, 3), "ConvTranspose": (0, 1)}
+_RECURRENT = ("LSTM", "GRU", "RNN")
 _PRODUCTS = ("Gemm", "MatMul", "MatMulInteger", "QLinearMatMul")
 
 
@@ -132,6 +133,11 @@ def _node_macs(node: Any, shapes: dict[str, Shape | None]) -> int | None:
         # Conv: output channels, input channels of the group, kernel. ConvTranspose: the first two change places.
         elements = data if node.op_type == "ConvTranspose" else shapes.get(node.output[0])
         return _product(elements, weights[1:] if weights else None)
+    if node.op_type in _RECURRENT:  # sequence and batch in either order; directions, gates · units, channels or units
+        data, weights, recurrent = (shapes.get(name) for name in node.input[:3])
+        steps = data[:-1] if data else None
+        counted = _product(steps, weights), _product(steps, recurrent)
+        return None if None in counted else sum(part for part in counted if part)
     if node.op_type in _PRODUCTS:
         left = shapes.get(node.input[0])
         transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.core.anatomy import keras_file, onnx_file, tflite_file
+from edgekit.core.anatomy.graph import Graph
 from edgekit.core.anatomy.result import Anatomy
 from edgekit.core.errors import EdgekitError, ModelFileError
 from edgekit.runtime.modelfile import sniff
@@ -30,6 +31,23 @@ def read(path: Path) -> Anatomy:
     except Exception as error:  # parsers without a verifier raise anything on damaged files
         raise ModelFileError(
             f"{name} is a damaged .{kind} file.", "Copy it again, or convert the model again."
+        ) from error
+
+
+def read_graphs(path: Path) -> tuple[Graph, ...]:
+    """The graphs of a `.tflite` file, the main one first.
+
+    Raises:
+        ModelFileError: the file is damaged.
+        RuntimeMissingError: ai-edge-litert, which knows TFLite's schema, is not installed.
+    """
+    try:
+        return tflite_file.read_graphs(path)
+    except EdgekitError:
+        raise
+    except Exception as error:  # as above
+        raise ModelFileError(
+            f"{printable(str(path))} is a damaged .tflite file.", "Copy it again, or convert the model again."
         ) from error
 
 

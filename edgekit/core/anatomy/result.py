@@ -72,6 +72,7 @@ class Anatomy:
         convolution (grouped and depthwise too)   output elements · weights per output channel
         transposed convolution                    input elements · weights per input channel
         fully connected, Gemm, matrix product     output elements · length of the summed dimension
+        LSTM, GRU and RNN that are one operator   time steps · elements of the weight matrices
 
     in the main graph; all other operators count 0. None: the file does not say (a `.keras` file, unknown shapes).
     Names are printable, whatever the file holds.

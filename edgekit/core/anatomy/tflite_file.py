@@ -9,29 +9,45 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from edgekit.core.anatomy.graph import Graph, GraphOperator, GraphTensor, Option
 from edgekit.core.anatomy.result import Anatomy, Shape, Tensor, Weight, assemble, clean
 from edgekit.core.errors import ModelFileError, RuntimeMissingError
 from edgekit.runtime.spec import printable
 
 MAX_ITEMS = 1_000_000  # a hostile file can name one table any number of times
+MAX_VALUES = 64  # of a constant that is read: axes, shapes, paddings
 
 _COUNTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL")
+_LSTM_WEIGHTS = (*range(1, 9), 16)  # inputs of UNIDIRECTIONAL_SEQUENCE_LSTM, the last the projection
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
+_INTEGERS = {"int32": "<i4", "int64": "<i8"}
 
 
 def read(path: Path) -> Anatomy:
     """Read the file at `path`; on a damaged one any exception."""
+    return _Reader(path, _schema()).anatomy()
+
+
+def read_graphs(path: Path) -> tuple[Graph, ...]:
+    """The graphs of the file at `path`, the main one first; on a damaged one any exception."""
+    return _Reader(path, _schema()).read_graphs()
+
+
+def _schema() -> Any:
     try:
         from ai_edge_litert import schema_py_generated as schema
     except ImportError as error:
         raise RuntimeMissingError("Inspecting a .tflite file needs ai-edge-litert.",
                                   "Install it with: pip install ai-edge-litert") from error
-    return _Reader(path, schema).anatomy()
+    return schema
 
 
 @dataclass(frozen=True)
 class _Operator:
     name: str
+    version: int
     inputs: list[int]  # tensors of the graph; −1 for an optional one that is left out
     outputs: list[int]
     table: Any
@@ -53,6 +69,8 @@ class _Reader:
         self.items = 0
         self.dtypes = _constants(schema.TensorType)
         self.builtins = _constants(schema.BuiltinOperator)
+        self.activations = _constants(schema.ActivationFunctionType)
+        self.options = _constants(schema.BuiltinOptions)
         model = schema.Model.GetRootAs(self.content, 0)
         self.codes = [self._code(code) for code in self._list(model.OperatorCodesLength(), model.OperatorCodes)]
         self.buffers = self._list(model.BuffersLength(), model.Buffers)
@@ -72,22 +90,74 @@ class _Reader:
                         (self._tensor(main.tensors[index]) for index in main.outputs), operators,
                         list(weights.values()), self._macs(main))
 
+    def read_graphs(self) -> tuple[Graph, ...]:
+        found = []
+        for graph in self.graphs:
+            operators = tuple(
+                GraphOperator(one.name, one.version, tuple(one.inputs), tuple(one.outputs), self._options(one.table),
+                              self._operator_macs(one, graph))
+                for one in graph.operators
+            )
+            tensors = tuple(self._graph_tensor(tensor) for tensor in graph.tensors)
+            found.append(Graph(tuple(graph.inputs), tuple(graph.outputs), tensors, operators))
+        return tuple(found)
+
+    def _graph_tensor(self, tensor: Any) -> GraphTensor:
+        quantization, dtype = tensor.Quantization(), self._dtype(tensor)
+        scales = zero_points = ()
+        if quantization is not None:
+            scales = tuple(self._list(quantization.ScaleLength(), quantization.Scale))
+            zero_points = tuple(self._list(quantization.ZeroPointLength(), quantization.ZeroPoint))
+        data = self._data(tensor)
+        values = None
+        if data and dtype in _INTEGERS and len(data) <= 8 * MAX_VALUES:
+            values = tuple(np.frombuffer(data, _INTEGERS[dtype]).tolist())
+        return GraphTensor(
+            name=clean(tensor.Name()),
+            dtype=dtype,
+            shape=_signature(tensor),
+            scales=tuple(map(float, scales)),
+            zero_points=tuple(map(int, zero_points)),
+            axis=quantization.QuantizedDimension() if quantization is not None else 0,
+            blockwise=self._quantization(tensor) == "blockwise",
+            constant=bool(data),
+            values=values,
+        )
+
+    def _options(self, table: Any) -> dict[str, Option]:
+        """The operator's options, those that are numbers."""
+        options, kind = table.BuiltinOptions(), self.options.get(table.BuiltinOptionsType(), "NONE")
+        if options is None or kind == "NONE":
+            return {}
+        reader = getattr(self.schema, kind)()
+        reader.Init(options.Bytes, options.Pos)
+        named = vars(getattr(self.schema, f"{kind}T").InitFromObj(reader))
+        found: dict[str, Option] = {}
+        for name, value in named.items():
+            if name == "fusedActivationFunction":
+                found[name] = self.activations.get(value, f"activation {value}")
+            elif isinstance(value, int | float):
+                found[name] = value
+        return found
+
     def _graph(self, graph: Any) -> _Graph:
         tensors = self._list(graph.TensorsLength(), graph.Tensors)
         operators = []
         for table in self._list(graph.OperatorsLength(), graph.Operators):
             inputs = self._list(table.InputsLength(), table.Inputs)
             outputs = self._list(table.OutputsLength(), table.Outputs)
-            operators.append(_Operator(self.codes[table.OpcodeIndex()], inputs, outputs, table))
+            name, version = self.codes[table.OpcodeIndex()]
+            operators.append(_Operator(name, version, inputs, outputs, table))
         return _Graph(self._list(graph.InputsLength(), graph.Inputs), self._list(graph.OutputsLength(), graph.Outputs),
                       tensors, operators)
 
-    def _code(self, code: Any) -> str:
+    def _code(self, code: Any) -> tuple[str, int]:
+        """The name of an operator, and its version."""
         # Old converters fill only the first of the two; later ones cap it at 127.
         number = max(code.DeprecatedBuiltinCode(), code.BuiltinCode())
         if number == self.schema.BuiltinOperator.CUSTOM:
-            return f"custom:{clean(code.CustomCode())}"
-        return self.builtins.get(number, f"OPERATOR_{number}")
+            return f"custom:{clean(code.CustomCode())}", code.Version()
+        return self.builtins.get(number, f"OPERATOR_{number}"), code.Version()
 
     def _tensor(self, tensor: Any) -> Tensor:
         quantization = tensor.Quantization()
@@ -105,20 +175,25 @@ class _Reader:
 
     def _weight(self, tensor: Any, op: str) -> Weight | None:
         """The tensor as a weight; None when it has no data, or is a single number, a shape, an axis or the like."""
-        if tensor.Buffer() == 0:  # by convention: no data
-            return None
-        buffer = self.buffers[tensor.Buffer()]
-        size = buffer.DataLength()
-        if buffer.Offset() > 1:  # its data lies after the flatbuffer
-            size = buffer.Size()
-            if buffer.Offset() + size > len(self.content):
-                raise ModelFileError(f"{printable(str(self.path))} is incomplete: weights lie beyond its end.",
-                                     "Copy it again.")
+        data = self._data(tensor)
         dtype, quantization = self._dtype(tensor), self._quantization(tensor)
         shape = _shape(tensor)
-        if not size or not shape or not (dtype in _FLOATS or quantization):
+        if not data or not shape or not (dtype in _FLOATS or quantization):
             return None
-        return Weight(clean(tensor.Name()), op, dtype, shape, size, quantization)
+        return Weight(clean(tensor.Name()), op, dtype, shape, len(data), quantization)
+
+    def _data(self, tensor: Any) -> memoryview:
+        """The values of a constant tensor as they lie in the file; of others none."""
+        if tensor.Buffer() == 0:  # by convention: no data
+            return memoryview(b"")
+        buffer = self.buffers[tensor.Buffer()]
+        if buffer.Offset() > 1:  # its data lies after the flatbuffer
+            end = buffer.Offset() + buffer.Size()
+            if end > len(self.content):
+                raise ModelFileError(f"{printable(str(self.path))} is incomplete: weights lie beyond its end.",
+                                     "Copy it again.")
+            return memoryview(self.content)[buffer.Offset() : end]
+        return memoryview(b"" if buffer.DataIsNone() else buffer.DataAsNumpy())
 
     def _quantization(self, tensor: Any) -> str:
         quantization = tensor.Quantization()
@@ -138,19 +213,23 @@ class _Reader:
 
     def _operator_macs(self, operator: _Operator, graph: _Graph) -> int:
         """The formulas of `Anatomy.macs`; in the comments, the dimensions of the weights."""
+        if operator.name == "UNIDIRECTIONAL_SEQUENCE_LSTM":  # batch and time in either order, then the channels
+            weights = [operator.inputs[place] for place in _LSTM_WEIGHTS if place < len(operator.inputs)]
+            elements = sum(math.prod(_shape(graph.tensors[index])) for index in weights if index >= 0)
+            return math.prod(_shape(graph.tensors[operator.inputs[0]])[:-1]) * elements
         if operator.name not in _COUNTED:
             return 0
         result = _shape(graph.tensors[operator.outputs[0]])
-        data, weights = (_shape(graph.tensors[index]) for index in operator.inputs[:2])
+        data, kernel = (_shape(graph.tensors[index]) for index in operator.inputs[:2])
         match operator.name:
             case "CONV_2D":  # output channels, height, width, input channels of the group
-                return math.prod(result + weights[1:])
+                return math.prod(result + kernel[1:])
             case "DEPTHWISE_CONV_2D":  # 1, height, width, output channels
-                return math.prod(result + weights[1:3])
+                return math.prod(result + kernel[1:3])
             case "TRANSPOSE_CONV":  # output channels, height, width, input channels; the data is the third input
-                return math.prod(_shape(graph.tensors[operator.inputs[2]]) + weights[:3])
+                return math.prod(_shape(graph.tensors[operator.inputs[2]]) + kernel[:3])
             case "FULLY_CONNECTED":  # outputs, inputs
-                return math.prod(result + weights[1:])
+                return math.prod(result + kernel[1:])
             case _:
                 return math.prod(result) * data[-2 if self._adjoint(operator) else -1]
 

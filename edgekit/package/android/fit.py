@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgekit.core import tflite_runtimes
 from edgekit.core.errors import PackageError
 from edgekit.package.android.template import Facts
-from edgekit.package.checks import CheckedModel, too_new, wrong_scheme
+from edgekit.package.checks import CheckedModel
 from edgekit.runtime.spec import printable
 
 LARGE_PAGE = 16384
@@ -23,18 +23,18 @@ def check_runs(model: CheckedModel, facts: Facts, *, project: bool = False) -> l
         project: a missing operator is a warning, since a project is where one takes another runtime.
 
     Raises:
-        PackageError: the message names the operator and its version, or the scheme.
+        PackageError: the message names the operator and its version, or what goes wrong.
     """
     name, runtime = printable(model.path.name), f"TensorFlow Lite {facts.runtime}"
     if not tflite_runtimes.is_known(facts.runtime):
         return [f"Which operators {runtime} can run is not known here; the app's self-test will tell."]
-    if (wrong := wrong_scheme(model, facts.runtime)) is not None:
-        scheme, reason = wrong
+    if (unfit := tflite_runtimes.unfit(model.path, facts.runtime)) is not None:
+        again = f"--quantize {unfit.setting}, or float16" if unfit.setting else "--quantize float16"
         raise PackageError(
-            f"The app's runtime, {runtime}, answers wrongly for files of the scheme {scheme}: {reason}.",
-            "Convert the model with another one: edgekit convert SOURCE --quantize float16, or int8.",
+            f"{name} has {unfit.what}; the app's runtime, {runtime}, {unfit.does} it.",
+            f"Convert the model again: edgekit convert SOURCE {again}.",
         )
-    if (newer := too_new(model.path, facts.runtime)) is not None:
+    if (newer := tflite_runtimes.too_new(model.path, facts.runtime)) is not None:
         found, known = newer
         missing = f"{name} uses {found}; the app's runtime, {runtime}, {known}."
         if project:

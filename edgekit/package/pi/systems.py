@@ -8,17 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgekit.core.anatomy import anatomy
+from edgekit.core import tflite_runtimes
 from edgekit.core.errors import PackageError
-from edgekit.package.checks import CheckedModel, too_new, wrong_scheme
+from edgekit.package.checks import CheckedModel
 from edgekit.runtime.spec import printable
 
 LITERT, TFLITE, ONNX = "litert", "tflite-runtime", "onnxruntime"
 TFLITE_VERSION = "2.14.0"
-
-# Measured under emulation, 64-bit and 32-bit: an int8 dense layer of tflite-runtime 2.14 runs on ARM with 1 output and
-# with 4 and more (8 and 10 as well), and ends the process with 2 and 3.
-_CRASHING_OUTPUTS = (2, 3)
 
 # Markers; a 32-bit Python may run on a 64-bit kernel, so install.sh shows it as the 32-bit machine that it is.
 _WIDE = 'platform_machine == "aarch64" or platform_machine == "x86_64"'
@@ -82,7 +78,7 @@ def choose(model: CheckedModel, runtime: str | None) -> Systems:
         runtime: `litert` or `tflite-runtime` for a `.tflite` file; None takes LiteRT.
 
     Raises:
-        PackageError: not with this runtime; the message names the operator and its version, or the scheme.
+        PackageError: not with this runtime; the message names the operator and its version, or what goes wrong.
     """
     name = printable(model.path.name)
     if model.kind == "onnx":
@@ -102,14 +98,10 @@ def choose(model: CheckedModel, runtime: str | None) -> Systems:
 
 def _not_on_old(model: CheckedModel) -> str | None:
     """Why tflite-runtime 2.14 does not run the model, or runs it wrongly; None: it runs it."""
-    if (wrong := wrong_scheme(model, TFLITE_VERSION)) is not None:
-        return f"files of the scheme {wrong[0]} load there and answer wrongly, since {wrong[1]}"
-    newer = too_new(model.path, TFLITE_VERSION)
-    if newer is not None:
+    if (unfit := tflite_runtimes.unfit(model.path, TFLITE_VERSION)) is not None:
+        return f"it has {unfit.what}, and that runtime {unfit.does} it"
+    if (newer := tflite_runtimes.too_new(model.path, TFLITE_VERSION)) is not None:
         return f"it uses {newer[0]}, and that runtime {newer[1]}"
-    for weight in anatomy(model.path).weights:
-        if weight.op == "FULLY_CONNECTED" and weight.dtype == "int8" and weight.shape[0] in _CRASHING_OUTPUTS:
-            return f"it has a dense layer in int8 with {weight.shape[0]} outputs, and that runtime crashes on it"
     return None
 
 

@@ -1,6 +1,9 @@
 // Runs a model through the C API that Android's libtensorflowlite_jni.so exports.
 //
-//     harness LIBRARY MODEL INPUTS OUTPUTS     inputs: tensors one after the other; outputs: the same
+//     harness LIBRARY MODEL INPUTS OUTPUTS [DELEGATE CREATE]
+//
+// Inputs are tensors one after the other, outputs the same. CREATE is the function of the library DELEGATE that makes a
+// delegate with its default options.
 
 #include <dlfcn.h>
 #include <stdint.h>
@@ -39,7 +42,7 @@ static char *content(const char *path, long *size) {
 
 int main(int count, char **arguments) {
     guard[0] = 1;
-    if (count != 5)
+    if (count != 5 && count != 7)
         return 2;
     library = dlopen(arguments[1], RTLD_NOW);
     if (!library) {
@@ -61,7 +64,14 @@ int main(int count, char **arguments) {
     long model_size, input_size;
     const char *model = content(arguments[2], &model_size), *inputs = content(arguments[3], &input_size);
     void *interpreter = new_interpreter(new_model(model, (size_t)model_size), new_options());
-    if (!interpreter || allocate(interpreter))
+    if (!interpreter)
+        return 1;
+    if (count == 7) {
+        void *(*create)(const void *) = dlsym(dlopen(arguments[5], RTLD_NOW), arguments[6]);
+        int (*modify)(void *, void *) = function("TfLiteInterpreterModifyGraphWithDelegate");
+        printf("delegate %s\n", modify(interpreter, create(NULL)) ? "refuses" : "applied");
+    }
+    if (allocate(interpreter))
         return 1;
     void *input = input_of(interpreter, 0), *output = output_of(interpreter, 0);
     const size_t step = bytes_of(input), answer = bytes_of(output);

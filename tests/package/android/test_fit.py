@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.core import tflite_runtimes
 from edgekit.core.errors import PackageError
 from edgekit.package.android import fit
 from edgekit.package.android.template import Facts
@@ -59,17 +58,19 @@ def test_a_model_that_runs(tmp_path: Path) -> None:
     assert fit.check_runs(checked(models.tflite(tmp_path / "m.tflite", dtype="uint8")), FACTS) == []
 
 
-def test_a_scheme_that_answers_wrongly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tflite_runtimes, "wrong_schemes", lambda runtime: {"int16x8": f"{runtime} forgets half"})
-    path = models.tflite(tmp_path / "m.tflite")
-    assert fit.check_runs(checked(path, "int8"), FACTS) == []
+@pytest.mark.parametrize("said", ["none", "dynamic", "unknown"])
+def test_a_file_that_is_answered_wrongly(tmp_path: Path, said: str) -> None:
+    """Whatever its spec says: older files of the scheme dynamic, and those of other converters, are told apart."""
+    right = models.tflite(tmp_path / "right.tflite", damage=models.dense_in_8_bits(per_channel=False))
+    assert fit.check_runs(checked(right, said), FACTS) == []
+    wrong = models.tflite(tmp_path / "wrong.tflite", damage=models.dense_in_8_bits(per_channel=True))
     with pytest.raises(PackageError) as caught:
-        fit.check_runs(checked(path, "int16x8"), FACTS)
+        fit.check_runs(checked(wrong, said), FACTS)
     assert caught.value.message == (
-        "The app's runtime, TensorFlow Lite 2.16.1, answers wrongly for files of the scheme int16x8: "
-        "2.16.1 forgets half."
+        "wrong.tflite has a dense layer whose weights alone are quantized, with a scale for each output; the app's "
+        "runtime, TensorFlow Lite 2.16.1, answers wrongly, on arm64, for it."
     )
-    assert caught.value.hint.startswith("Convert the model with another one: edgekit convert SOURCE --quantize ")
+    assert caught.value.hint == "Convert the model again: edgekit convert SOURCE --quantize dynamic, or float16."
 
 
 def test_a_runtime_that_is_not_known(tmp_path: Path) -> None:

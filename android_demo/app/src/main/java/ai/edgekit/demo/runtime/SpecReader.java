@@ -181,7 +181,8 @@ final class SpecReader {
         Spec.Crop crop = preprocess.crop;
         Spec.Output output = spec.output;
         oneOf("task", spec.task, "classification");
-        oneOf("scheme", spec.scheme, "none", "float16", "dynamic", "int8", "int16x8", "unknown");
+        oneOf("scheme", spec.scheme, "none", "float16", "dynamic", "weight8", "weight4", "dynamic4", "int8", "int16x8",
+                "unknown");
         oneOf("input.dtype", input.dtype, "uint8", "int8", "int16", "float32");
         oneOf("input.layout", input.layout, "NHWC", "NCHW");
         oneOf("preprocess.resize", preprocess.resize, "bilinear-aa", "bicubic-aa", "bilinear", "nearest");

@@ -10,6 +10,8 @@ public final class Tolerance {
         switch (scheme) {
             case "none":
             case "float16":
+            case "weight8":
+            case "weight4":
                 return cpu ? 1e-4 : 0.05;
             case "int16x8":
                 return cpu ? 0.02 : 0.1;
