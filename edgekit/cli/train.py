@@ -11,7 +11,7 @@ import click
 from edgekit.cli import common
 
 if TYPE_CHECKING:
-    from edgekit.train.fit import Trained
+    from edgekit.train.run import Trained
 
 
 @click.command()
@@ -50,9 +50,7 @@ if TYPE_CHECKING:
 @click.option(
     "--epochs",
     type=click.IntRange(1, 10_000),
-    default=60,
-    show_default=True,
-    help="From scratch: the most passes over the training images.",
+    help="From scratch, or with --from: the most passes over the training images.  [default: 60; with --from 10]",
 )
 @click.option("--batch-size", type=click.IntRange(1, 4096), default=32, show_default=True, help="Images a step.")
 @click.option(
@@ -75,6 +73,15 @@ if TYPE_CHECKING:
     "--precision", type=click.FloatRange(0, 100), default=95.0, show_default=True, metavar="PERCENT",
     help='How many of the sure answers shall be right; less certain ones become "not sure". 0: always sure.',
 )
+@click.option(
+    "--from", "source", type=common.MODEL, metavar="MODEL.keras",
+    help="Train this model on, with --qat; images are prepared as its spec says.",
+)
+@click.option(
+    "--qat", is_flag=True,
+    help="Quantization-aware training at the end: the model answers in int8 as in float, and converting it to int8 "
+    "needs no images.",
+)
 @common.device_option
 @click.option(
     "--resume", type=click.Path(path_type=Path), metavar="FOLDER",
@@ -85,7 +92,7 @@ if TYPE_CHECKING:
 @common.max_bad_option
 @common.json_option
 def train(
-    data: Path, output: Path, precision: float, report: Path | None, as_json: bool, **options: Any
+    data: Path, output: Path, source: Path | None, precision: float, report: Path | None, as_json: bool, **options: Any
 ) -> None:
     """Train a classifier on labelled images: from few photos, on top of a network that knows a million others.
 
@@ -97,21 +104,23 @@ def train(
     from edgekit.report.page import check_target
     from edgekit.report.training import write_training
     from edgekit.train.fit import train as run
+    from edgekit.train.qat import fine_tune
 
+    options = {name: value for name, value in options.items() if value is not None}
+    if source is not None:
+        options = _of_fine_tuning(options)
     if report:
         check_target(report)
     with common.progress("Training") as show:
-        made = run(
-            data,
-            output,
-            precision=precision / 100,
-            **options,
-            on_progress=lambda figures: show_training(figures, show),
-        )
+        settings = {
+            **options, "precision": precision / 100, "on_progress": lambda figures: show_training(figures, show)
+        }
+        made = run(data, output, **settings) if source is None else fine_tune(source, data, output, **settings)
     written = [output]
-    if made.history:
+    history = made.history or (made.quantized.history if made.quantized else [])
+    if history:
         written.append(output.with_suffix(".curve.svg"))
-        write_curve(made.history, written[-1])
+        write_curve(history, written[-1])
     if report:
         written.append(report)
         write_training(made, report)
@@ -120,6 +129,19 @@ def train(
         return
     print_training(made)
     common.tell(f"wrote {' and '.join(map(str, written))}")
+
+
+def _of_fine_tuning(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of `fine_tune`; those that choose or make a network are refused."""
+    context = click.get_current_context()
+    for name in ("backbone", "weights", "input_size", "fine_tune"):
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"--from goes on with a network as it is, so {option} cannot be given.")
+        options.pop(name, None)
+    if not options.pop("qat"):
+        raise click.UsageError("--from trains on with fake quantization only: add --qat.")
+    return options
 
 
 def show_training(figures: dict[str, Any], show: Callable[[int, int, str], None]) -> None:
@@ -135,6 +157,8 @@ def _stage(figures: dict[str, Any]) -> str:
         return "images seen by the pretrained network"
     if figures["stage"] == "head":
         return "strengths of regularisation"
+    if figures["stage"] == "qat":
+        return f"as int8: loss {figures['loss']:.3f}  validation {figures['val_accuracy']:.1%}"
     return f"loss {figures['loss']:.3f}  accuracy {figures['accuracy']:.1%}  validation {figures['val_accuracy']:.1%}"
 
 

@@ -4,80 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import itertools
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.core import calibration, child, embed, files, versions
+from edgekit.core import child, files, versions
 from edgekit.core.errors import DataError, EdgekitError, ImageError, MissingExtraError
 from edgekit.data.dataset import Dataset, open_dataset, require_labels
-from edgekit.data.labels import align
-from edgekit.data.splits import distinct_images, duplicates_across_classes, folds, stratified_split
+from edgekit.data.splits import distinct_images, folds, stratified_split
 from edgekit.data.stream import BadImages, readable
-from edgekit.runtime.classify import to_scores
-from edgekit.runtime.spec import (
-    Crop,
-    InputSpec,
-    ModelSpec,
-    OutputSpec,
-    Preprocess,
-    Provenance,
-    ScoreCalibration,
-    printable,
-)
+from edgekit.runtime.spec import Crop, InputSpec, ModelSpec, OutputSpec, Preprocess, Provenance, printable
 from edgekit.train import backbones, head
-from edgekit.train import pixels as pixels_of
-from edgekit.train.evaluation import Evaluation
-from edgekit.train.pixels import statistics
-from edgekit.train.run_folder import RunFolder, run_folder
-from edgekit.train.settings import AUTO, CNN, LITE, SMALLEST_SIZE, Settings
+from edgekit.train.run import Job, Trained, carry_out
+from edgekit.train.settings import AUTO, CNN, LITE, PHOTO_SIZE, SMALLEST_SIZE, Settings
 
-PARTS = ("training", "validation", "held out")
 FRACTIONS = (0.7, 0.15, 0.15)  # to train on, to judge by, held out
 ALL_BUT_HELD_OUT = (0.85, 0.0, 0.15)  # a head is judged by cross-validation, and needs no part of its own
 LARGEST_AUTOMATIC_SIZE = 96  # of the CNN
-PHOTO_SIZE = 64  # pixels; smaller images are nothing like what pretrained networks have seen
 LOOKED_AT = 64  # images that decide the input's size and channels
-MEASURED = 512  # images whose pixel statistics the spec keeps
-BACKENDS = {"tensorflow": ("tensorflow", "tensorflow-cpu"), "jax": ("jax",)}  # of Keras: the distributions
 FEW = 5000  # up to so many images, every fold is asked; above, one
-LEAST_CALIBRATED = 10  # images; fewer say nothing about scores
-LEAST_SURE = 0.5  # of the images; a threshold that makes more of them unsure is of no use
-UNEVEN = 4  # times as many images in the largest class as in the smallest
-
-@dataclass(frozen=True)
-class Trained:
-    """What `train` made.
-
-    `history` has one entry for each epoch of training the network (none where only a head was fitted): loss, accuracy,
-    val_loss, val_accuracy (0..1). `selection` has one entry for each strength of regularisation that was tried on the
-    head by cross-validation: regularisation, loss, accuracy, chosen. `top1` and `recall` (by label; None where
-    nothing of a class was held out) are on images that training never saw. `images`: how many the model learned from
-    ("training"), was chosen by ("validation"; none for a head, whose cross-validation asks all of the former), and is
-    reported on ("held out").
-    """
-
-    path: Path
-    labels: tuple[str, ...]
-    backbone: str
-    reason: str
-    spec: ModelSpec
-    images: dict[str, int]
-    device: str
-    history: list[dict[str, float]]
-    top1: float
-    recall: dict[str, float | None]
-    parameters: int
-    selection: list[dict[str, Any]]
-    notes: tuple[str, ...]
-    skipped: tuple[tuple[str, str], ...]
-    evaluation: Evaluation = field(repr=False, metadata={"json": False})
 
 
 def train(
@@ -97,6 +46,7 @@ def train(
     precision: float = 0.95,
     device: str = "auto",
     seed: int = 0,
+    qat: bool = False,
     max_bad: int = 0,
     held_out: Dataset | None = None,
     resume: str | Path | None = None,
@@ -127,6 +77,8 @@ def train(
             "not sure". 0 for no threshold.
         device: `auto`, `cpu` or `gpu`.
         seed: of the split, the weights and the augmentation; the same seed gives the same model on a CPU.
+        qat: then train a few epochs with fake quantization, so that `edgekit convert --quantize int8` loses little and
+            needs no images.
         max_bad: how many unreadable images may be skipped.
         held_out: images to report on instead of a part of `data`.
         resume: a folder that keeps the run until it has succeeded; a run that was stopped goes on from there.
@@ -142,7 +94,7 @@ def train(
     """
     settings = Settings(
         backbone, weights, input_size, epochs, fine_tune, batch_size, label_smoothing, mixup, class_weights, mirror,
-        precision, device, seed,
+        precision, device, seed, qat,
     )
     output = Path(output)
     if output.suffix != ".keras":
@@ -183,78 +135,20 @@ def train(
         "versions": spec.provenance.tools,
         **({"weights": files.sha256(Path(weights))} if Path(weights).is_file() else {}),
     }
-    with run_folder(Path(resume) if resume else None, identity) as folder:
-        kept = _decode(sets, spec, bad, folder)
-        sets = [part.subset(indices) for part, indices in zip(sets, kept, strict=True)]
-        truth = [part.targets() for part in sets]
-        if held_out is not None:
-            index_of = align(require_labels(held_out), labels, str(held_out.source), output.name)
-            truth[2] = np.array(index_of, np.int32)[truth[2]]
-        seen = pixels_of.PixelFile(folder.pixels, (*spec.size, spec.input.channels))
-        measured = statistics(seen.read(range(min(len(sets[0]), MEASURED))))
-        bare, answers = folder.path / "bare.keras", folder.path / "answers.npz"
-        ends = np.cumsum([0, *map(len, sets)]).tolist()
-        ranges = dict(zip(PARTS, itertools.pairwise(ends), strict=True))
-        try:
-            made = child.call(
-                "edgekit.train.work:run",
-                purpose="Training",
-                on_progress=on_progress,
-                settings=dataclasses.asdict(settings),
-                backbone=chosen,
-                shape=(*spec.size, spec.input.channels),
-                labels=len(labels),
-                folder=str(folder.path),
-                ranges=ranges,
-                truth=np.concatenate(truth).tolist(),
-                folds=_folds(dataset, sets, seed) if _pretrained(settings, chosen) else [],
-                keep=folder.keep,
-                output=str(bare),
-                answers=str(answers),
-            )
-            with np.load(answers, allow_pickle=False) as stored:
-                scores, logits, asked = (stored[name] for name in ("scores", "logits", "truth"))
-            calibrated, notes = _calibrate(logits, asked, precision)
-            spec = dataclasses.replace(
-                spec,
-                output=dataclasses.replace(spec.output, calibration=calibrated),
-                provenance=dataclasses.replace(
-                    spec.provenance,
-                    trained_on=measured,
-                    tools={**spec.provenance.tools, **versions.of(*BACKENDS[made["backend"]])},
-                ),
-            )
-            embed.write_spec(bare, spec, output)
-        finally:
-            for part in (bare, answers):
-                part.unlink(missing_ok=True)
-    scores = to_scores(scores, spec.output, len(labels))
-    right = scores.argmax(1) == truth[2]
-    recall = {
-        label: float(right[truth[2] == index].mean()) if (truth[2] == index).any() else None
-        for index, label in enumerate(labels)
-    }
-    return Trained(
-        output,
-        labels,
-        chosen,
-        reason,
-        spec,
-        dict(zip(PARTS, (made["learned"], ends[2] - made["learned"], len(sets[2])), strict=True)),
-        f"{made['device']}, Keras on {made['backend']}",
-        made["history"],
-        float(right.mean()),
-        recall,
-        made["parameters"],
-        made["selection"],
-        (*_doubts(dataset, labels, settings), *made["notes"], *notes),
-        tuple(bad.skipped),
-        Evaluation(sets[2], scores, truth[2].astype(np.int64)),
+    job = Job(
+        dataset, sets, spec, settings, chosen, reason, output, bad, identity,
+        folds=lambda sets: _folds(sets, seed) if _pretrained(settings, chosen) else [],
     )
+    return carry_out(job, Path(resume) if resume else None, on_progress)
 
 
 def _pretrained(settings: Settings, backbone: str) -> bool:
     return backbone != CNN and settings.weights != "none"
+
+
+def _is_head_only(settings: Settings, backbone: str) -> bool:
+    """Whether nothing but a head is fitted, so that no image is needed for validation."""
+    return _pretrained(settings, backbone) and not settings.fine_tune and not settings.qat
 
 
 def _backbone(settings: Settings, dataset: Dataset) -> tuple[str, str]:
@@ -274,7 +168,7 @@ def _require_enough(
 ) -> None:
     """A class needs an image for each part of the data."""
     least = 3 - held_out_apart
-    if _pretrained(settings, backbone) and not settings.fine_tune:
+    if _is_head_only(settings, backbone):
         least -= 1
     few = [(label, count) for label, count in zip(labels, distinct_images(dataset), strict=True) if count < least]
     if not few:
@@ -309,7 +203,7 @@ def _spec(
         provenance=Provenance(
             source=printable(dataset.source.name),
             source_sha256=dataset.digest(),
-            steps=(settings.said(backbone),),
+            steps=(settings.said(f"--backbone {backbone}"),),
             tools=versions.of(*used),
         ),
     )
@@ -317,28 +211,14 @@ def _spec(
 
 def _split(dataset: Dataset, settings: Settings, backbone: str, held_out: Dataset | None) -> list[Dataset]:
     """The images for training, for validation, and those held out."""
-    head_only = _pretrained(settings, backbone) and not settings.fine_tune
+    head_only = _is_head_only(settings, backbone)
     training, validation, report = ALL_BUT_HELD_OUT if head_only else FRACTIONS
     fractions = (training, validation, report) if held_out is None else (training + report, validation, 0.0)
     sets = [dataset.subset(part) for part in stratified_split(dataset, fractions, settings.seed)]
     return sets if held_out is None else [*sets[:2], held_out]
 
 
-def _decode(sets: list[Dataset], spec: ModelSpec, bad: BadImages, folder: RunFolder) -> list[list[int]]:
-    """Decode all images, part after part; the indices in each part of those that could be read."""
-    noted = folder.decoded()
-    if noted is not None:
-        bad.skipped += [(name, reason) for name, reason in noted["skipped"]]
-        parts: list[list[int]] = noted["kept"]
-        return parts
-    folder.pixels.unlink(missing_ok=True)
-    before = len(bad.skipped)
-    kept = [pixels_of.decode(part, spec, bad, folder.pixels) if len(part) else [] for part in sets]
-    folder.note_decoded({"kept": kept, "skipped": bad.skipped[before:]})
-    return kept
-
-
-def _folds(dataset: Dataset, sets: list[Dataset], seed: int) -> list[list[int]]:
+def _folds(sets: list[Dataset], seed: int) -> list[list[int]]:
     """Folds of training and validation images together, as positions in them; none where a class has one image."""
     both = sets[0].joined(sets[1])
     counts = distinct_images(both)
@@ -346,50 +226,6 @@ def _folds(dataset: Dataset, sets: list[Dataset], seed: int) -> list[list[int]]:
         return []
     parts = folds(both, min(head.FOLDS, sum(counts)), seed)
     return parts if len(both) <= FEW else parts[:1]
-
-
-def _calibrate(
-    logits: NDArray[np.float32], truth: NDArray[np.int64], precision: float
-) -> tuple[ScoreCalibration, list[str]]:
-    """Temperature and threshold from images that were not learned from, and what there is to say about them."""
-    if len(truth) < LEAST_CALIBRATED:
-        return ScoreCalibration(), [
-            f"The scores are not calibrated, and no answer is \"not sure\": {len(truth)} images are too few for that."
-        ]
-    temperature = calibration.temperature(logits, truth)
-    powers = np.exp((logits - logits.max(1, keepdims=True)) / temperature)
-    scores = np.asarray(powers / powers.sum(1, keepdims=True), np.float32)
-    if precision == 0:
-        return ScoreCalibration(temperature), []
-    threshold = calibration.threshold(scores, truth, precision)
-    sure = float((scores.max(1) >= threshold).mean()) if threshold is not None else 0.0
-    if threshold is None or sure < LEAST_SURE:
-        return ScoreCalibration(temperature), [
-            f"No answer is \"not sure\": only {sure:.0%} of the images could be answered with {precision:.1%} right."
-        ]
-    threshold = float(np.floor(threshold * 1e4) / 1e4)
-    right = float((scores.argmax(1) == truth)[scores.max(1) >= threshold].mean())
-    return ScoreCalibration(temperature, threshold), [
-        f"Below a score of {threshold:.2f} the answer is \"not sure\": {sure:.1%} of {len(truth)} images are answered "
-        f"surely, {right:.1%} of these right."
-    ]
-
-
-def _doubts(dataset: Dataset, labels: tuple[str, ...], settings: Settings) -> Iterator[str]:
-    """What speaks against the data."""
-    torn = duplicates_across_classes(dataset)
-    if torn:
-        yield (
-            f"{len(torn)} image{' lies' if len(torn) == 1 else 's lie'} in several classes: {' = '.join(torn[0][:3])}"
-            f"{', …' if len(torn) > 1 else ''}. At most one of the labels is right."
-        )
-    counts = distinct_images(dataset)
-    if settings.class_weights == "none" and max(counts) > UNEVEN * min(counts):
-        most, least = int(np.argmax(counts)), int(np.argmin(counts))
-        yield (
-            f"{printable(labels[most])} has {counts[most]} images and {printable(labels[least])} has {counts[least]}: "
-            "rare classes may be overlooked. --class-weights balanced counts every class the same."
-        )
 
 
 def _sample(dataset: Dataset) -> Iterator[NDArray[np.uint8]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.core import files
-from edgekit.core.errors import DataError, OutputError
-from edgekit.runtime.spec import printable
+from edgekit.core.resume import work_folder
 
-IDENTITY, DECODED, PIXELS = "run.json", "decoded.json", "pixels"
-OWN_FILES = (IDENTITY, DECODED, PIXELS, "features", "checkpoint.npz")
+DECODED, PIXELS = "decoded.json", "pixels"
+OWN_FILES = (DECODED, PIXELS, "features", "checkpoint.npz", "qat.npz")
 
 
 @dataclass(frozen=True)
@@ -54,43 +52,6 @@ def run_folder(resume: Path | None, identity: dict[str, Any]) -> Iterator[RunFol
         DataError: `resume` holds another run, or something else.
         OutputError: it cannot be made.
     """
-    if resume is None:
-        with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
-            yield RunFolder(Path(folder), keep=False)
-        return
-    name = printable(str(resume))
-    try:
-        resume.mkdir(exist_ok=True)
-        found = {entry.name for entry in resume.iterdir()}
-    except OSError as error:
-        raise OutputError(f"Cannot use --resume {name}: {error.strerror or error}.", "Name another folder.") from error
-    if IDENTITY in found:
-        _require_same(resume / IDENTITY, identity, name)
-    elif found:
-        raise DataError(f"--resume {name} has files, and none of a training run.", "Name an empty or a new folder.")
-    else:
-        files.write_text(resume / IDENTITY, json.dumps(identity, indent=2, sort_keys=True) + "\n")
-    yield RunFolder(resume, keep=True)
-    for own in OWN_FILES:
-        (resume / own).unlink(missing_ok=True)
-    if not any(resume.iterdir()):
-        resume.rmdir()
-
-
-def _require_same(path: Path, identity: dict[str, Any], name: str) -> None:
-    try:
-        before = json.loads(path.read_text("utf-8"))
-        if not isinstance(before, dict):
-            raise ValueError
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{printable(str(path))} is damaged.", "Remove the folder to train from the beginning."
-        ) from error
-    differ = [key for key in sorted(identity) if before.get(key) != identity[key]]
-    if differ:
-        key = differ[0]
-        was, now = (printable(str(each))[:60] for each in (before.get(key), identity[key]))
-        raise DataError(
-            f"--resume {name} holds another run: its {key} is {was}, not {now}.",
-            "Repeat the command that began it, name another folder, or remove this one to begin anew.",
-        )
+    with work_folder(resume, identity, OWN_FILES, "training run") as folder:
+        yield RunFolder(folder.path, folder.keep)
+        folder.clear()

@@ -12,6 +12,7 @@ AUTO, CNN, LITE = "auto", "cnn", "efficientnet-lite0"
 DEVICES = ("auto", "cpu", "gpu")
 CLASS_WEIGHTS = ("none", "balanced")
 SMALLEST_SIZE, LARGEST_SIZE = 8, 512
+PHOTO_SIZE = 64  # pixels; smaller images are nothing like what pretrained networks have seen
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Settings:
     precision: float = 0.95
     device: str = "auto"
     seed: int = 0
+    qat: bool = False
 
     def __post_init__(self) -> None:
         for name, lowest in (("epochs", 1), ("batch_size", 1), ("fine_tune", 0), ("seed", 0)):
@@ -59,12 +61,12 @@ class Settings:
                 f"Choose an --input-size from {SMALLEST_SIZE} to {LARGEST_SIZE}.",
             )
 
-    def said(self, backbone: str) -> str:
-        """The options that differ from their defaults, as one would type them; the seed and the backbone always."""
-        parts = [f"train --backbone {backbone}"]
+    def said(self, start: str, always: tuple[str, ...] = ("seed",)) -> str:
+        """The options that differ from their defaults, as one would type them; first `start`, what is trained."""
+        parts = [f"train {start}"]
         for entry in dataclasses.fields(self):
             value: Any = getattr(self, entry.name)
-            if entry.name in ("backbone", "device") or (value == entry.default and entry.name != "seed"):
+            if entry.name in ("backbone", "device") or (value == entry.default and entry.name not in always):
                 continue
             option = f"--{entry.name.replace('_', '-')}"
             if isinstance(value, bool):

@@ -6,19 +6,17 @@ if that was asked for, all of it is fine-tuned, and kept where that is better. O
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.core import calibration, child
-from edgekit.train import backbones, cnn, features, head, loop
-from edgekit.train.augment import Augment, photographed, shifted
+from edgekit.core import calibration, child, learned_ranges
+from edgekit.train import backbones, cnn, features, head, loop, qat_work
+from edgekit.train.augment import photographed, shifted
 from edgekit.train.devices import Devices, prepare
-from edgekit.train.pixels import PixelFile
+from edgekit.train.request import Feeding, Made, Request
 from edgekit.train.settings import CNN, Settings
 
 PATIENCE = 20
@@ -31,57 +29,6 @@ BETTER = 0.98  # of the loss before; for less, a head that also learns from the 
 DROPOUT = 0.2
 # Views of an image that a head is fitted to: as many as these passes allow, so that few images get more of them.
 PASSES, MOST_VIEWS = 1000, 8
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the parent sends. The pixel file holds the images for training, then those for validation, then those held
-    out; `ranges` says where, `truth` are the labels of all of them, and `folds` positions in the first two parts."""
-
-    settings: Settings
-    backbone: str
-    shape: tuple[int, int, int]
-    labels: int
-    folder: Path
-    ranges: dict[str, range]
-    truth: NDArray[np.int64]
-    folds: list[list[int]]
-    keep: bool
-
-    @property
-    def pixels(self) -> PixelFile:
-        """The images."""
-        return PixelFile(self.folder / "pixels", self.shape)
-
-    @property
-    def seen(self) -> range:
-        """Training and validation together."""
-        return range(self.ranges["validation"].stop)
-
-    def part(self, images: range) -> loop.Part:
-        """Some of the images, as the training loop takes them."""
-        truth = self.truth[images.start : images.stop]
-        return loop.Part(
-            self.pixels, images, truth, head.weights_of(truth, self.labels, self.settings.class_weights)
-        )
-
-    def checkpoint(self) -> Path | None:
-        """Where the training loop keeps its state, if a run is to be gone on with."""
-        return self.folder / "checkpoint.npz" if self.keep else None
-
-
-@dataclass(frozen=True)
-class Made:
-    """A trained network, how many images it learned from, the logits it gives to images that it did not learn from,
-    and these images' labels."""
-
-    model: Any
-    learned: int
-    logits: NDArray[np.float32]
-    truth: NDArray[np.int64]
-    history: list[dict[str, float]]
-    selection: list[dict[str, Any]]
-    notes: list[str]
 
 
 def look(backbone: str, weights: str, side: int | None, device: str) -> dict[str, Any]:
@@ -104,30 +51,36 @@ def run(
     truth: list[int],
     folds: list[list[int]],
     keep: bool,
+    feeding: dict[str, Any],
+    source: str | None,
     output: str,
     answers: str,
 ) -> dict[str, Any]:
     """Train, and save the network to `output`, without a spec.
 
-    `answers` receives `scores`, of the images held out [N, labels], and `logits` with `truth`, by which scores are
-    calibrated.
+    `answers` receives `scores`, what the network gives for the images held out [N, outputs], and `logits` with `truth`,
+    by which scores are calibrated.
 
     Returns:
-        {"learned", "history", "selection", "notes", "parameters", "device", "backend"}
+        {"learned", "history", "selection", "notes", "parameters", "device", "backend", "quantized"}: see `Made`.
     """
     request = Request(
         Settings(**settings), backbone, (shape[0], shape[1], shape[2]), labels, Path(folder),
         {name: range(*ends) for name, ends in ranges.items()}, np.array(truth, np.int64), folds, keep,
+        Feeding(tuple(feeding["mean"]), tuple(feeding["std"]), feeding["activation"]), Path(source) if source else None,
     )
     devices = prepare(request.settings.device)
     import keras
 
     keras.utils.set_random_seed(request.settings.seed)
-    pretrained = backbone != CNN and request.settings.weights != "none"
-    made = _transfer(request, devices) if pretrained else _from_scratch(request, devices)
+    made = _first(request, devices)
+    if request.settings.qat:
+        made = qat_work.refine(request, devices, made)
     network = keras.Model(made.model.inputs, made.model.outputs, name=made.model.name)
     network.save(output)  # without the optimizer's state
-    scores = _scores(network, request.pixels, request.ranges["held out"])
+    if made.ranges is not None:
+        learned_ranges.add(Path(output), made.ranges)
+    scores = request.scores(qat_work.fed(network, request.feeding), "held out")
     np.savez(answers, allow_pickle=False, scores=scores, logits=made.logits, truth=made.truth)
     return {
         "learned": made.learned,
@@ -137,7 +90,18 @@ def run(
         "parameters": int(network.count_params()),
         "device": devices.kind,
         "backend": devices.backend,
+        "quantized": made.quantized,
     }
+
+
+def _first(request: Request, devices: Devices) -> Made:
+    """The network as it is before quantization-aware training, which a source is already."""
+    if request.source is not None:
+        nothing = np.zeros((0, request.labels), np.float32), np.zeros(0, np.int64)
+        return Made(qat_work.load(request.source), len(request.ranges["training"]), *nothing, [], [], [])
+    if request.backbone != CNN and request.settings.weights != "none":
+        return _transfer(request, devices)
+    return _from_scratch(request, devices)
 
 
 def classifier(network: Any, labels: int) -> Any:
@@ -153,8 +117,7 @@ def _from_scratch(request: Request, devices: Devices) -> Made:
     import keras
 
     settings = request.settings
-    batch_size = devices.batch_size(settings.batch_size)
-    steps = -(-len(request.ranges["training"]) // batch_size)
+    steps = request.steps(devices)
     augment = shifted if request.backbone == CNN else photographed(settings.mirror)
 
     def make() -> Any:
@@ -166,11 +129,11 @@ def _from_scratch(request: Request, devices: Devices) -> Made:
         model = make()
         rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps * settings.epochs)
         loop.compile_for(model, keras.optimizers.AdamW(rate, WEIGHT_DECAY))
-        history = _fit(request, devices, model, settings.epochs, PATIENCE, augment)
+        history = request.fit(devices, model, settings.epochs, PATIENCE, augment)
     model = devices.gathered(model, make)
-    logits = np.log(np.maximum(_scores(model, request.pixels, request.ranges["validation"]), 1e-12))
+    logits = np.log(np.maximum(request.scores(model, "validation"), 1e-12))
     learned = len(request.ranges["training"])
-    return Made(model, learned, logits, _truth(request, "validation"), history, [], [])
+    return Made(model, learned, logits, request.truth_of("validation"), history, [], [])
 
 
 def _transfer(request: Request, devices: Devices) -> Made:
@@ -206,13 +169,15 @@ def _transfer(request: Request, devices: Devices) -> Made:
         tuned, history, better = _fine_tune(request, devices, start, found)
         notes.append(better)
         if tuned is not None:
-            on_validation = np.log(np.maximum(_scores(tuned, request.pixels, request.ranges["validation"]), 1e-12))
+            on_validation = np.log(np.maximum(request.scores(tuned, "validation"), 1e-12))
             learned = len(request.ranges["training"])
-            return Made(tuned, learned, on_validation, _truth(request, "validation"), history, selection, notes)
+            return Made(tuned, learned, on_validation, request.truth_of("validation"), history, selection, notes)
     model = classifier(network, labels)
-    final = head.fit(examples, request.seen, strength)
+    # Quantization-aware training is judged by the validation images, which the head must not know then.
+    taught = request.ranges["training"] if settings.qat else request.seen
+    final = head.fit(examples, taught, strength)
     model.get_layer("scores").set_weights([final.kernel, final.bias])
-    return Made(model, len(request.seen), logits, asked, history, selection, notes)
+    return Made(model, len(taught), logits, asked, history, selection, notes)
 
 
 def _fine_tune(
@@ -221,18 +186,17 @@ def _fine_tune(
     """Train all layers from `start` on; the network if it is better on the validation images, the history, and a line
     that says which."""
     settings, validation = request.settings, request.ranges["validation"]
-    truth = _truth(request, "validation")
+    truth = request.truth_of("validation")
     before = start.logits(np.asarray(found[validation.start : validation.stop, 0]))
-    batch_size = devices.batch_size(settings.batch_size)
-    steps = -(-len(request.ranges["training"]) // batch_size)
+    steps = request.steps(devices)
     with devices.scope():
         with devices.precision():
             model = _headed(request, start)
         _freeze_statistics(model)
         loop.compile_for(model, _discriminative(model, steps * settings.fine_tune))
-        history = _fit(request, devices, model, settings.fine_tune, FINE_TUNE_PATIENCE, photographed(settings.mirror))
+        history = request.fit(devices, model, settings.fine_tune, FINE_TUNE_PATIENCE, photographed(settings.mirror))
     tuned = devices.gathered(model, lambda: _headed(request, start))
-    after = np.log(np.maximum(_scores(tuned, request.pixels, validation), 1e-12))
+    after = np.log(np.maximum(request.scores(tuned, "validation"), 1e-12))
     # Each at its best temperature, as it will be used: a strongly regularised head is timid before that.
     losses = [calibration.loss(each, truth, calibration.temperature(each, truth)) for each in (before, after)]
     rights = [float((each.argmax(1) == truth).mean()) for each in (before, after)]
@@ -279,31 +243,3 @@ def _discriminative(model: Any, steps: int) -> Any:
         0.0, steps, warmup_target=FINE_TUNE_RATE, warmup_steps=max(1, steps // 10)
     )
     return Discriminative(rate, weight_decay=1e-4)
-
-
-def _fit(
-    request: Request, devices: Devices, model: Any, epochs: int, patience: int, augment: Augment
-) -> list[dict[str, float]]:
-    settings = request.settings
-    batch_size = devices.batch_size(settings.batch_size)
-    plan = loop.Plan(
-        epochs, batch_size, patience, settings.label_smoothing, settings.mixup, augment, settings.seed,
-        workers=os.cpu_count() or 1 if devices.kind == "gpu" else 1, multiple=devices.multiple(batch_size),
-    )
-    return loop.fit(
-        model, request.labels, request.part(request.ranges["training"]), request.part(request.ranges["validation"]),
-        plan, request.checkpoint(),
-        lambda epoch, figures: child.report(stage="epochs", done=epoch, total=epochs, **figures),
-    )
-
-
-def _truth(request: Request, part: str) -> NDArray[np.int64]:
-    images = request.ranges[part]
-    return request.truth[images.start : images.stop]
-
-
-def _scores(model: Any, pixels: PixelFile, images: range) -> NDArray[np.float32]:
-    """The scores that a model gives to images, float32 [N, labels]."""
-    batches = [images[start : start + features.AT_ONCE] for start in range(0, len(images), features.AT_ONCE)]
-    answers = [features.answer(model, pixels.read(batch).astype(np.float32)) for batch in batches]
-    return np.concatenate([np.zeros((0, int(model.output_shape[-1])), np.float32), *answers])

@@ -13,7 +13,8 @@ from edgekit.core import child
 from edgekit.core.errors import EdgekitError
 from edgekit.data.stream import BadImages
 from edgekit.train.devices import Devices
-from edgekit.train.fit import Trained, train
+from edgekit.train.fit import train
+from edgekit.train.run import Trained
 from edgekit.validate.score import Models, score
 from tests.conftest import Needs
 from tests.train.on_devices import VALIDATION

@@ -13,7 +13,8 @@ from edgekit.core.errors import DataError, EdgekitError
 from edgekit.data.dataset import open_dataset
 from edgekit.data.stream import BadImages
 from edgekit.runtime import modelfile
-from edgekit.train.fit import Trained, train
+from edgekit.train.fit import train
+from edgekit.train.run import Trained
 from edgekit.validate.score import Models, score
 from tests.conftest import Needs
 from tests.keras_models import COLOURS
