@@ -16,10 +16,11 @@ from edgekit.cli import common
 @click.option("-o", "--output", type=common.MODEL, help="The .tflite or .onnx file to write.  [default: MODEL.tflite]")
 @click.option(
     "--quantize",
-    type=click.Choice(["none", "float16", "dynamic", "int8", "int16x8"]),
+    type=click.Choice(["none", "float16", "dynamic", "weight8", "weight4", "dynamic4", "int8", "int16x8"]),
     default="none",
     show_default=True,
-    help="The scheme; int8 and int16x8 need --calibrate.",
+    help="The scheme; int8 and int16x8 need --calibrate (int8 of a model trained with --qat does not), and weight8 and "
+    "weight4 compute in float.",
 )
 @click.option("--calibrate", type=common.DATA, metavar="DATA", help="Images like those that the device will see.")
 @click.option(
@@ -106,5 +107,7 @@ def convert(
         if made.agreement is None
         else f", the same top-1 as its float source on {made.agreement:.1%} of the calibration images"
     )
+    if made.ranges:
+        common.say(f"Ranges of the activations: {made.ranges}.")
     scheme = made.scheme.replace("none", "float32")
     common.tell(f"wrote {made.path}: {scheme}, {size(made.size)}{compared}")

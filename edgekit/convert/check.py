@@ -25,13 +25,26 @@ class Comparison:
     agreement: float
 
 
+def require_finite(outputs: NDArray[np.float32], name: str) -> None:
+    """A model's outputs must be numbers.
+
+    Raises:
+        ConversionError: one is not finite.
+    """
+    if not np.isfinite(outputs).all():
+        raise ConversionError(
+            f"{name} itself answers with NaN or infinity; there is nothing to convert.",
+            "Its weights are damaged, or training diverged.",
+        )
+
+
 def require_equal(reference: NDArray[np.float32], candidate: NDArray[np.float32], name: str) -> None:
     """A float conversion must answer like its source, [N, …] both.
 
     Raises:
         ConversionError: it does not, or one of them is not finite.
     """
-    _require_finite(reference, name)
+    require_finite(reference, name)
     if not np.isfinite(candidate).all():
         raise ConversionError(f"Converting {name} gave a model that answers NaN. Nothing was written.")
     difference = float(np.abs(reference.reshape(len(reference), -1) - candidate.reshape(len(candidate), -1)).max())
@@ -47,7 +60,7 @@ def require_alive(outputs: NDArray[np.float32], name: str) -> None:
     Raises:
         ConversionError: it does, or an output is not finite.
     """
-    _require_finite(outputs, name)
+    require_finite(outputs, name)
     if np.ptp(outputs, axis=0).max() <= STILL * max(1.0, float(np.abs(outputs).max())):
         raise ConversionError(
             f"{name} itself answers the same whatever it sees; there is nothing to convert.",
@@ -79,8 +92,10 @@ def compare(reference: NDArray[np.float32], candidate: NDArray[np.float32], sche
     )
 
 
-def run_float(model: Interpreter, pixels: NDArray[np.uint8], layout: str, batch: int = 32) -> NDArray[np.float32]:
-    """Raw outputs for pixels, uint8 [N, height, width, channels], by a model whose input is float32 pixels."""
+def run_float(
+    model: Interpreter, pixels: NDArray[np.uint8] | NDArray[np.float32], layout: str, batch: int = 32
+) -> NDArray[np.float32]:
+    """Raw outputs for pixels, [N, height, width, channels], by a model whose input is float32 pixels."""
     if layout == "NCHW":
         pixels = pixels.transpose(0, 3, 1, 2)
     return np.concatenate(
@@ -89,11 +104,3 @@ def run_float(model: Interpreter, pixels: NDArray[np.uint8], layout: str, batch:
             for start in range(0, len(pixels), batch)
         ]
     )
-
-
-def _require_finite(outputs: NDArray[np.float32], name: str) -> None:
-    if not np.isfinite(outputs).all():
-        raise ConversionError(
-            f"{name} itself answers with NaN or infinity; there is nothing to convert.",
-            "Its weights are damaged, or training diverged.",
-        )

@@ -3,49 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.convert import check
-from edgekit.convert.onnx_graph import OnnxGraph
-from edgekit.convert.tflite_graph import TFLiteGraph
-from edgekit.core import child, embed, files, golden, probe, versions
-from edgekit.core.errors import ConversionError, DataError, EdgekitError, ImportRefused, ModelFileError, SpecError
+from edgekit.convert import check, finish
+from edgekit.convert.calibrate import findings_about
+from edgekit.convert.float_core import TRACES, float_core, probe_pixels, source_spec
+from edgekit.convert.learned import PROBED, LearnedRanges, by_tensor
+from edgekit.core import embed, files, fitness, golden, learned_ranges, probe
+from edgekit.core.errors import ConversionError, EdgekitError
 from edgekit.data.dataset import open_dataset
-from edgekit.data.labels import align
 from edgekit.data.stream import BadImages, readable
 from edgekit.quantize import calibration
 from edgekit.quantize.calibration import Calibration
-from edgekit.runtime import modelfile, preprocess
-from edgekit.runtime.classify import Classifier, to_scores
+from edgekit.quantize.evidence.finding import WARNING, Finding
+from edgekit.quantize.observe import observe
+from edgekit.quantize.plan import CALIBRATED, Plan
+from edgekit.runtime import preprocess
+from edgekit.runtime.classify import to_scores
 from edgekit.runtime.interpreters import open_interpreter
-from edgekit.runtime.spec import PATTERNS, ModelSpec, OutputSpec, Quantization, printable
+from edgekit.runtime.spec import ModelSpec, printable
 
-SCHEMES = {"tflite": ("none", "float16", "dynamic", "int8", "int16x8"), "onnx": ("none", "float16", "dynamic", "int8")}
-GRAPHS: dict[str, type[TFLiteGraph] | type[OnnxGraph]] = {"tflite": TFLiteGraph, "onnx": OnnxGraph}
-QUANTIZERS = {
-    "tflite": "edgekit.quantize.litert_adapter:quantize",
-    "onnx": "edgekit.quantize.onnx_adapter:quantize",
+SCHEMES = {
+    "tflite": ("none", "float16", "dynamic", "weight8", "weight4", "dynamic4", "int8", "int16x8"),
+    "onnx": ("none", "float16", "dynamic", "int8"),
 }
-CALIBRATED = ("int8", "int16x8")
-PROBES = 5
-CONVERSION_TIMEOUT = 3600.0  # seconds; HDF5 loops for ever on some damaged files
-COLOURS = ((0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 255, 0), (0, 0, 255))
 GOLDEN_CANDIDATES = 24
 LOW_AGREEMENT = 0.9
-MIN_JUDGED = 20  # fewer calibration images say nothing about the float model
-
-_TOOLS = {
-    ".tflite": ("tensorflow", "tensorflow-cpu", "keras", "litert-quantizer"),
-    ".onnx": ("tensorflow", "tensorflow-cpu", "keras", "tf2onnx", "onnx", "onnxruntime"),
-}
 
 
 @dataclass(frozen=True)
@@ -53,7 +43,8 @@ class Converted:
     """What `convert` wrote.
 
     `agreement` with the float source is over the calibration images, None without; `skipped` are those that could not
-    be read, with the reason.
+    be read, with the reason. `findings` are about the calibration images; those that matter are among the warnings.
+    `ranges` says where those of the activations come from; empty for schemes without.
     """
 
     path: Path
@@ -63,6 +54,8 @@ class Converted:
     max_difference: float | None
     warnings: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
+    findings: tuple[Finding, ...]
+    ranges: str
 
 
 def convert(
@@ -82,8 +75,9 @@ def convert(
     Args:
         source: the model; `edgekit import` gives a spec to one that has none.
         output: `.tflite` or `.onnx`; without it, the source's name with `.tflite`.
-        quantize: none, float16, dynamic, int8 or int16x8 (`.tflite` only).
-        calibrate: the data for int8 and int16x8, as `edgekit.data.dataset.open_dataset` reads it.
+        quantize: none, float16, dynamic or int8; for `.tflite` also weight8, weight4, dynamic4 and int16x8.
+        calibrate: the data for int8 and int16x8, as `edgekit.data.dataset.open_dataset` reads it. A model of
+            quantization-aware training needs none for int8: its ranges are those that it has learned.
         samples: how many images of it to use, evenly over the classes.
         io: uint8 (bytes in, float32 scores out), float32 (both), or int8 (both; int8 `.tflite` only).
         seed: which images are chosen.
@@ -95,27 +89,54 @@ def convert(
     """
     source = Path(source)
     output = Path(output) if output is not None else default_output(source)
-    target = _target(source, output, quantize, io, calibrate is not None)
-    spec = _source_spec(source)
+    target = _target(source, output, quantize, io)
+    spec = source_spec(source)
+    learned = learned_ranges.read(source) if quantize == "int8" else None
+    if quantize in CALIBRATED and calibrate is None and learned is None:
+        raise EdgekitError(
+            f"--quantize {quantize} needs images to measure the ranges of the activations on.",
+            "Add --calibrate DATA: a folder, manifest or .npz of images like those the device will see.",
+        )
     probe.vet(source)
+    plan = Plan(quantize)
     chosen, bad = None, BadImages(max_bad)
     if calibrate is not None:
         chosen = calibration.choose(readable(open_dataset(Path(calibrate)), bad), spec, samples, seed, bad)
 
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
         work = Path(folder)
-        pixels = _probe_pixels(spec, chosen)
-        core = _float_core(source, spec, target, pixels, work, allow_lambda)
-        quantized = _quantize(core, spec, target, quantize, io, chosen, work)
+        pixels = probe_pixels(spec, chosen)
+        core = float_core(source, spec, target, pixels, work, allow_lambda, learned)
+        found = None
+        if learned is not None:
+            found = by_tensor(core, spec, pixels[:PROBED], work / TRACES)
+            if found.missing and chosen is None:
+                raise _no_range(source, found)
         seen = chosen.pixels if chosen is not None else pixels
         outputs = check.run_float(open_interpreter(core), seen, spec.input.layout)
         check.require_alive(outputs, printable(source.name))
+        statistics, findings = None, list[Finding]()
+        if chosen is not None:
+            if plan.calibrated:
+                statistics = observe(core, chosen.pixels, spec.input.layout, os.cpu_count() or 1, histograms=False)
+            findings = findings_about(core, outputs, chosen, spec, statistics)
+            calibration.require_fit(findings)
+        quantized = finish.quantized(
+            core, spec, plan, io=io, statistics=statistics, work=work, learned=found.ranges if found else None
+        )
         reference = to_scores(outputs, spec.output, len(spec.labels))
-        with _running(f"Converting {printable(source.name)} with --quantize {quantize}"):
-            made = _made_spec(spec, source, quantized, quantize, io, chosen)
+        with finish.running(f"Converting {printable(source.name)} with --quantize {quantize}"):
+            made = finish.finished_spec(
+                spec,
+                source,
+                quantized,
+                plan,
+                io=io,
+                step=f"convert --quantize {quantize} --io {io}",
+                calibration_sha256=chosen.sha256 if chosen is not None else "",
+            )
             bare = work / f"bare.{target}"
-            embed.write_spec(quantized, made, bare)
-            classifier = Classifier(bare)
+            classifier = finish.opened(quantized, made, bare)
             tensors = np.stack([preprocess.to_tensor(image, made) for image in seen])
             comparison = check.compare(reference, classifier.scores(tensors), quantize)
         made = dataclasses.replace(made, golden=golden.make(classifier, _golden_candidates(chosen, spec)))
@@ -129,18 +150,33 @@ def convert(
         output.stat().st_size,
         comparison.agreement if chosen is not None else None,
         comparison.max_difference,
-        tuple(_warnings(comparison, reference, chosen, spec)),
+        (
+            *(_warnings(comparison, findings) if chosen is not None else ()),
+            *filter(None, [fitness.advice(output, quantize)]),
+        ),
         tuple(bad.skipped),
+        tuple(findings),
+        _said(found, chosen) if plan.calibrated else "",
     )
 
 
-@contextmanager
-def _running(what: str) -> Iterator[None]:
-    """A made file that its interpreter refuses is a failed conversion, not a bad input."""
-    try:
-        yield
-    except ModelFileError as error:
-        raise ConversionError(f"{what} gave a file that does not run. Nothing was written.", error.message) from error
+def _no_range(source: Path, found: LearnedRanges) -> ConversionError:
+    names = ", ".join(printable(name)[:60] for name in found.missing[:3])
+    return ConversionError(
+        f"{printable(source.name)} has learned no range for {len(found.missing)} of the "
+        f"{len(found.ranges) + len(found.missing)} activations: {names}{', …' if len(found.missing) > 3 else ''}.",
+        "Add --calibrate DATA: images give these ranges, and training those of the others.",
+    )
+
+
+def _said(found: LearnedRanges | None, chosen: Calibration | None) -> str:
+    """Where the ranges of the activations come from."""
+    if found is None:
+        assert chosen is not None
+        return f"measured on {len(chosen.images)} images"
+    if not found.missing:
+        return "learned in training" + (", the images check the result only" if chosen is not None else "")
+    return f"{len(found.ranges)} learned in training, {len(found.missing)} measured on the images"
 
 
 def default_output(source: Path) -> Path:
@@ -148,7 +184,7 @@ def default_output(source: Path) -> Path:
     return source.parent / f"{source.absolute().stem}.tflite"
 
 
-def _target(source: Path, output: Path, quantize: str, io: str, calibrated: bool) -> str:
+def _target(source: Path, output: Path, quantize: str, io: str) -> str:
     target = output.suffix.lower().lstrip(".")
     if target not in SCHEMES:
         raise EdgekitError(f"Cannot tell from {printable(output.name)} what to write.", "End it with .tflite or .onnx.")
@@ -156,11 +192,6 @@ def _target(source: Path, output: Path, quantize: str, io: str, calibrated: bool
         raise EdgekitError(
             f"--quantize {quantize} does not exist for .{target} files.",
             f"Choose one of: {', '.join(SCHEMES[target])}.",
-        )
-    if quantize in CALIBRATED and not calibrated:
-        raise EdgekitError(
-            f"--quantize {quantize} needs images to measure the ranges of the activations on.",
-            "Add --calibrate DATA: a folder, manifest or .npz of images like those the device will see.",
         )
     if io == "int8" and (target, quantize) != ("tflite", "int8"):
         raise EdgekitError("--io int8 needs --quantize int8 and a .tflite output.")
@@ -170,178 +201,13 @@ def _target(source: Path, output: Path, quantize: str, io: str, calibrated: bool
     return target
 
 
-def _source_spec(source: Path) -> ModelSpec:
-    kind = modelfile.sniff(source)
-    if kind in ("h5", "savedmodel", "json"):
-        raise ImportRefused(
-            f"{printable(str(source))} carries no spec: labels and preprocessing are not known.",
-            f"Import it first: edgekit import {printable(str(source))} --labels … -o model.keras",
-        )
-    spec = modelfile.read_spec(source)
-    if spec is None:
-        if kind == "unknown":
-            raise ImportRefused(
-                f"{printable(str(source))} is no model file that edgekit knows, or a damaged one.",
-                "It reads .keras, .h5, .tflite and .onnx files and SavedModel folders.",
-            )
-        raise SpecError(
-            f"{printable(str(source))} carries no edgekit spec, so nothing says how to feed it.",
-            f"Give it one with: edgekit import {printable(str(source))} --labels … -o …",
-        )
-    if spec.scheme not in ("none", "unknown"):
-        raise ImportRefused(
-            f"{printable(str(source))} is quantized already ({spec.scheme}).", "Convert its float source."
-        )
-    return spec
-
-
-def _probe_pixels(spec: ModelSpec, chosen: Calibration | None) -> NDArray[np.uint8]:
-    """What source and conversion are compared on: patterns, plain colours, and a few images where there are any."""
-    made = [preprocess.pattern(name, *spec.size) for name in PATTERNS]
-    made += [np.full((*spec.size, 3), colour, np.uint8) for colour in COLOURS]
-    images = chosen.pixels[:PROBES] if chosen is not None else ()
-    return np.stack([*(preprocess.pixels(image, spec) for image in made), *images])
-
-
-def _float_core(
-    source: Path, spec: ModelSpec, target: str, pixels: NDArray[np.uint8], work: Path, allow_lambda: bool
-) -> Path:
-    """The source as a float32 file that takes pixels 0..255 and normalises them itself."""
-    core = work / f"core.{target}"
-    kind = modelfile.sniff(source)
-    tensors = np.stack([preprocess.to_tensor(image, spec) for image in pixels])
-    if kind == "keras":
-        probes, answers = work / "probes.npy", work / "answers.npy"
-        np.save(probes, tensors)
-        child.call(
-            f"edgekit.convert.keras_graph:to_{target}",
-            timeout=CONVERSION_TIMEOUT,
-            purpose=f"Converting {printable(source.name)}",
-            source=str(source),
-            target=str(core),
-            probes=str(probes),
-            answers=str(answers),
-            allow_lambda=allow_lambda,
-        )
-        reference: NDArray[np.float32] = np.load(answers)
-    elif kind == target:
-        reference = open_interpreter(source).run(tensors)
-        with modelfile.mapped(source) as view:
-            start, end = modelfile.tflite_body(view) if kind == "tflite" else (0, len(view))
-            core.write_bytes(view[start:end])
-    else:
-        raise ImportRefused(
-            f"A .{kind} file cannot become a .{target} file.", f"Convert its Keras source, or write a .{kind} file."
-        )
-    graph = GRAPHS[target](core)
-    graph.strip_byte_input()
-    graph.require_float(printable(source.name))
-    graph.name_tensors()
-    if any(spec.preprocess.mean) or any(value != 1 for value in spec.preprocess.std):
-        graph.prepend_normalisation(spec.preprocess.mean, spec.preprocess.std, spec.input.layout)
-    graph.save(core)
-    made = check.run_float(open_interpreter(core), pixels, spec.input.layout)
-    check.require_equal(reference, made, printable(source.name))
-    return core
-
-
-def _quantize(
-    core: Path, spec: ModelSpec, target: str, scheme: str, io: str, chosen: Calibration | None, work: Path
-) -> Path:
-    quantized = core
-    byte_io = (target, scheme) == ("tflite", "int8") and io != "float32"  # the quantizer makes bytes itself
-    if scheme != "none":
-        quantized = work / f"quantized.{target}"
-        samples = None
-        if chosen is not None and scheme in CALIBRATED:
-            samples = str(work / "samples.npy")
-            np.save(samples, chosen.pixels)
-        extra: dict[str, Any] = {"layout": spec.input.layout}
-        if target == "tflite":
-            extra = {"io": io if byte_io else "float32", "probabilities": spec.output.activation != "logits"}
-        child.call(
-            QUANTIZERS[target],
-            purpose=f"Quantizing to {scheme}",
-            source=str(core),
-            target=str(quantized),
-            scheme=scheme,
-            samples=samples,
-            **extra,
-        )
-    finished = work / f"quantized-and-named.{target}"
-    graph = GRAPHS[target](quantized)
-    graph.name_tensors()
-    if io == "uint8" and not byte_io:
-        graph.prepend_byte_input()
-    graph.save(finished)
-    return finished
-
-
-def _made_spec(
-    spec: ModelSpec, source: Path, made: Path, scheme: str, io: str, chosen: Calibration | None
-) -> ModelSpec:
-    """The source's spec as it is for the converted file: bytes in, normalisation in the graph."""
-    model = open_interpreter(made)
-    channels = spec.input.channels
-    quantization = {"uint8": Quantization(1.0, 0), "int8": Quantization(1.0, -128), "float32": None}[io]
-    image = dataclasses.replace(
-        spec.input, name=model.input.name, dtype=io, quantization=model.input.quantization or quantization
-    )
-    output = OutputSpec(
-        model.output.name,
-        spec.output.activation,
-        model.output.dtype,
-        model.output.quantization,
-        spec.output.calibration,
-    )
-    step = f"convert --quantize {scheme} --io {io}"
-    provenance = dataclasses.replace(
-        spec.provenance,
-        source=spec.provenance.source or printable(source.name),
-        source_sha256=spec.provenance.source_sha256 or modelfile.digest(source),
-        steps=(*spec.provenance.steps, step),
-        tools={**spec.provenance.tools, **versions.of(*_TOOLS[made.suffix])},
-        calibration_sha256=chosen.sha256 if chosen is not None and scheme in CALIBRATED else "",
-    )
-    process = dataclasses.replace(spec.preprocess, mean=(0.0,) * channels, std=(1.0,) * channels)
-    return dataclasses.replace(
-        spec,
-        input=image,
-        preprocess=process,
-        output=output,
-        scheme=scheme,
-        provenance=provenance,
-        golden=(),
-        verdict=None,
-    )
-
-
-def _warnings(
-    comparison: check.Comparison, reference: NDArray[np.float32], chosen: Calibration | None, spec: ModelSpec
-) -> Iterator[str]:
-    if chosen is None:
-        return
+def _warnings(comparison: check.Comparison, findings: Sequence[Finding]) -> Iterator[str]:
     if comparison.agreement < LOW_AGREEMENT:
         yield (
             f"The converted model agrees with its source on only {comparison.agreement:.1%} of the calibration images. "
             "Validate it before you use it."
         )
-    data = chosen.images
-    if data.labels is None:
-        return
-    try:
-        index_of = align(data.labels, spec.labels, str(data.source), "the model")
-    except DataError as error:
-        yield f"{error.message} The images calibrate the model all the same."
-        return
-    truth = [index_of[label] for label in data.targets()]
-    right = float((reference.argmax(1) == truth).mean())
-    chance = max(truth.count(label) for label in set(truth)) / len(truth)
-    if len(truth) >= MIN_JUDGED and right <= chance and len(set(truth)) > 1:
-        yield (
-            f"The float model itself gets only {right:.1%} of the calibration images right. "
-            "Are the labels in the order of the model's outputs, and mean, std and resize those of its training?"
-        )
+    yield from (finding.text for finding in findings if finding.level == WARNING)
 
 
 def _golden_candidates(chosen: Calibration | None, spec: ModelSpec) -> Iterator[NDArray[np.uint8]]:

@@ -46,9 +46,28 @@ def left_over(proto: Any) -> list[str]:
     return sorted(foreign)
 
 
+def has_loop(proto: Any) -> bool:
+    """Whether a ModelProto has a loop at its top level."""
+    return any(node.op_type in ("Loop", "Scan") for node in proto.graph.node)
+
+
 def save(proto: Any, target: Path) -> None:
-    """Slim the graph and write it."""
+    """Slim the graph and write it; equal weights, as the steps of an unrolled layer have them, once."""
     import onnx
     import onnxslim
 
-    onnx.save(onnxslim.slim(proto), str(target))
+    slim = onnxslim.slim(proto)
+    _share_weights(slim.graph)
+    onnx.save(slim, str(target))
+
+
+def _share_weights(graph: Any) -> None:
+    first: dict[tuple[Any, ...], str] = {}
+    same: dict[str, str] = {}
+    for weight in list(graph.initializer):
+        kept = first.setdefault((weight.data_type, tuple(weight.dims), weight.raw_data), weight.name)
+        if weight.raw_data and kept != weight.name:
+            same[weight.name] = kept
+            graph.initializer.remove(weight)
+    for node in graph.node:
+        node.input[:] = [same.get(name, name) for name in node.input]

@@ -83,11 +83,17 @@ class TFLiteGraph:
             self._replace_input(int(first.outputs[0]))
 
     def name_tensors(self) -> None:
-        """Name input and output as edgekit does, and give the model the one signature that quantizers ask for."""
+        """Name input and output as edgekit does, and give the model the one signature that quantizers ask for.
+
+        Quantizers know tensors by their names, so each gets one of its own.
+        """
         source, result = self._graph.inputs[0], self._graph.outputs[0]
-        for tensor in self._graph.tensors:  # quantizers know tensors by their names
-            if tensor.name in (INPUT.encode(), OUTPUT.encode()):
-                tensor.name = f"{tensor.name.decode()}_inner"
+        seen = {INPUT, OUTPUT, ""}
+        for index, tensor in enumerate(self._graph.tensors):
+            name = tensor.name or b""
+            name = name if isinstance(name, str) else name.decode(errors="replace")  # text where an edit named it
+            tensor.name = f"{name}#{index}" if name in seen else name
+            seen.add(tensor.name)
         self._graph.tensors[source].name = INPUT
         self._graph.tensors[result].name = OUTPUT
         signature = self._schema.SignatureDefT()

@@ -61,12 +61,16 @@ def odd_models(folder: str) -> dict[str, str]:
 
     image = keras.Input((SIDE, SIDE, 3), name="photo")
     mean = keras.layers.GlobalAveragePooling2D()(image)
+    rows = keras.layers.Reshape((SIDE, 3 * SIDE))(image)
+    single = keras.Input(batch_shape=(1, SIDE, SIDE, 3))
     sharp = keras.layers.Resizing(SIDE, SIDE, interpolation="lanczos3", name="size_1")  # a scope: size_1_1
     head = keras.Sequential([image, keras.layers.Resizing(8, 8, name="size"), sharp], name="head")
     odd = keras.layers.Resizing(8, 8, interpolation="lanczos5", name="odd one")(head(image))
     made = {
         "names": keras.Model(image, keras.layers.Dense(3, name="_last layer")(mean), name="_my model"),
-        "lstm": keras.Model(image, keras.layers.LSTM(4)(keras.layers.Reshape((SIDE, 3 * SIDE))(image))),
+        "lstm": keras.Model(image, keras.layers.LSTM(4)(rows)),
+        "gru": keras.Model(image, keras.layers.Bidirectional(keras.layers.GRU(4), name="both")(rows)),
+        "stateful": keras.Model(single, keras.layers.GRU(4, stateful=True, name="memory")(single[..., 0])),
         "nested": keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten()(odd)), name="_my model"),
         "function": keras.Model(image, keras.ops.fft((image[..., 0], image[..., 1]))[0]),
     }

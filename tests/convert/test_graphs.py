@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgekit.convert.float_core import GRAPHS
 from edgekit.convert.onnx_graph import OnnxGraph
-from edgekit.convert.run import GRAPHS
 from edgekit.convert.tflite_graph import TFLiteGraph
 from edgekit.core.errors import ImportRefused, ModelFileError
 from edgekit.runtime.interpreters import open_interpreter

@@ -27,7 +27,16 @@ from tests.session_models import nchw_logits, spec, without_spec, write_nchw_onn
 UNSEEN = images(30, 77)[0]
 INTEGER = {"int8", "int16x8"}
 # The largest difference of a probability that each scheme may make here; float is exact but for rounding.
-TOLERANCES = {"none": 1e-5, "float16": 0.002, "dynamic": 0.03, "int8": 0.05, "int16x8": 0.02}
+TOLERANCES = {
+    "none": 1e-5,
+    "float16": 0.002,
+    "dynamic": 0.03,
+    "weight8": 0.03,
+    "weight4": 0.15,
+    "dynamic4": 0.15,
+    "int8": 0.05,
+    "int16x8": 0.02,
+}
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -136,7 +145,7 @@ def test_every_scheme(
     assert bool(made.provenance.calibration_sha256) == (scheme in INTEGER)
     assert (result.scheme, result.size) == (scheme, result.path.stat().st_size)
     assert result.agreement == (1.0 if scheme in INTEGER else None)
-    assert result.warnings == ()
+    assert bool(result.warnings) == (scheme in ("weight4", "dynamic4"))  # not all devices run them
 
 
 def test_golden_answers_are_the_files_own(int8_tflite: Path, float_tflite: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from edgekit.core import child
 from edgekit.runtime.interpreters import open_interpreter
+from tests.keras_models import SIDE
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +56,29 @@ def test_names_that_tensorflow_refuses_are_no_obstacle(outcomes: dict[str, str])
 
 
 def test_recurrent_layers(outcomes: dict[str, str], folder: Path) -> None:
-    assert outcomes["lstm.tflite"] == outcomes["lstm.onnx"] == "converted"
     inputs = np.load(folder / "probes.npy")
-    for name in ("lstm.tflite", "lstm.onnx"):
+    for name in ("lstm.tflite", "lstm.onnx", "gru.tflite", "gru.onnx"):
+        assert outcomes[name] == "converted"
         answers = open_interpreter(folder / name).run(inputs)
         assert np.abs(answers - np.load(folder / f"{name}.npy")).max() < 1e-5
+
+
+def test_a_layer_that_remembers_other_images_is_refused(outcomes: dict[str, str]) -> None:
+    assert outcomes["stateful.tflite"] == outcomes["stateful.onnx"]
+    assert outcomes["stateful.tflite"].startswith("The layer 'memory' is stateful")
+
+
+def test_an_lstm_is_one_operator_of_onnx_and_the_steps_of_a_gru_share_their_weights(
+    outcomes: dict[str, str], folder: Path
+) -> None:
+    import onnx
+
+    assert outcomes["lstm.onnx"] == outcomes["gru.onnx"] == "converted"
+    lstm, gru = (onnx.load(folder / f"{name}.onnx").graph for name in ("lstm", "gru"))
+    assert [node.op_type for node in lstm.node].count("LSTM") == 1
+    assert not {"Loop", "Scan"} & {node.op_type for node in gru.node}
+    kernels = [weight for weight in gru.initializer if list(weight.dims) == [3 * SIDE, 12]]
+    assert len(kernels) == 2  # one for each direction, for all of the twelve steps
 
 
 @pytest.mark.parametrize(("name", "target"), [("nested.tflite", "TFLite"), ("nested.onnx", "ONNX")])

@@ -140,6 +140,12 @@ def test_a_quantized_input_takes_pixels_as_they_are(
     assert (found.mean, found.std) == ((mean,) * 3, (std,) * 3)
 
 
+def test_quantized_weights(tmp_path: Path) -> None:
+    assert not facts.of_tflite(models.tflite(tmp_path / "float.tflite")).quantized
+    dense = models.tflite(tmp_path / "dense.tflite", damage=models.dense_in_8_bits(per_channel=True))
+    assert facts.of_tflite(dense).quantized
+
+
 def test_bytes_without_a_quantization(tmp_path: Path) -> None:
     found = facts.of_tflite(models.tflite(tmp_path / "m.tflite", dtype="uint8"))
     assert (found.quantization, found.mean, found.std) == (Quantization(1.0, 0), (0, 0, 0), (1, 1, 1))
