@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,20 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 MODEL = click.Path(path_type=Path)
 DATA = click.Path(path_type=Path)
+
+
+class Bytes(click.ParamType[int]):
+    """A size such as 500000, 500KB or 4.5MB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse it."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?)B?", str(value), re.IGNORECASE)
+        if not match:
+            self.fail(f"{value!r} is not a size; write for example 500KB or 4.5MB.", param, ctx)
+        return int(float(match[1]) * 1000 ** " KMG".index(match[2].upper() or " "))
+
 
 report_option = click.option(
     "--report", type=click.Path(path_type=Path), metavar="FILE.html", help="Write a self-contained report page."
@@ -50,6 +65,22 @@ custom_objects_option = click.option(
     help="Classes and functions of a Keras model that are not Keras' own, from the current folder, an installed package"
     " or path/file.py. Their code is run.",
 )
+
+max_drop_option = click.option(
+    "--max-drop",
+    type=click.FloatRange(0, 100),
+    default=1.0,
+    show_default=True,
+    metavar="POINTS",
+    help="The most top-1 accuracy that may be lost, in points.",
+)
+min_agreement_option = click.option(
+    "--min-agreement",
+    type=click.FloatRange(0, 100),
+    metavar="PERCENT",
+    help="The least share of images with the same top-1.  [default without labels: 98]",
+)
+max_size_option = click.option("--max-size", type=Bytes(), metavar="SIZE", help="The largest file, as in 4.5MB.")
 
 KERNELS = ("bilinear-aa", "bicubic-aa", "bilinear", "nearest")
 

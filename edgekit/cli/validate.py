@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -13,24 +12,12 @@ from edgekit.cli import common
 
 if TYPE_CHECKING:
     from edgekit.validate.device import DeviceValidation
+    from edgekit.validate.layer_drift import Drift
     from edgekit.validate.run import Validation
 
 SHOWN_RECALLS = 5
 OTHER_FORM = "To judge a device's self-test: MODEL --device-report FILE."
 WITH_A_DEVICE_REPORT = {"reference", "device_report", "max_latency", "strict", "as_json"}
-
-
-class Bytes(click.ParamType[int]):
-    """A size such as 500000, 500KB or 4.5MB."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Parse it."""
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?)B?", str(value), re.IGNORECASE)
-        if not match:
-            self.fail(f"{value!r} is not a size; write for example 500KB or 4.5MB.", param, ctx)
-        return int(float(match[1]) * 1000 ** " KMG".index(match[2].upper() or " "))
 
 
 @click.command()
@@ -43,29 +30,22 @@ class Bytes(click.ParamType[int]):
     metavar="FILE.json",
     help="Judge what a device's self-test says about the one model that is named, instead of comparing models.",
 )
-@click.option(
-    "--max-drop",
-    type=click.FloatRange(0, 100),
-    default=1.0,
-    show_default=True,
-    metavar="POINTS",
-    help="The most top-1 accuracy that may be lost, in points.",
-)
-@click.option(
-    "--min-agreement",
-    type=click.FloatRange(0, 100),
-    metavar="PERCENT",
-    help="The least share of images with the same top-1.  [default without labels: 98]",
-)
+@common.max_drop_option
+@common.min_agreement_option
 @click.option(
     "--max-latency",
     type=click.FloatRange(0, min_open=True),
     metavar="MS",
     help="The most median milliseconds for one image: on one thread of this machine, or on the device of the report.",
 )
-@click.option("--max-size", type=Bytes(), metavar="SIZE", help="The largest file, as in 4.5MB.")
+@common.max_size_option
 @click.option("--strict", is_flag=True, help="Exit with 1 also when the verdict is inconclusive.")
 @click.option("--stamp", is_flag=True, help="Write the verdict and golden answers into the candidates.")
+@click.option(
+    "--layers",
+    is_flag=True,
+    help="Compare layer by layer as well, on up to 64 of the images, and name the first bad layer.",
+)
 @common.report_option
 @common.max_bad_option
 @common.lambda_option
@@ -83,6 +63,7 @@ def validate(
     max_size: int | None,
     strict: bool,
     stamp: bool,
+    layers: bool,
     report: Path | None,
     max_bad: int,
     allow_lambda: bool,
@@ -91,6 +72,9 @@ def validate(
     """Compare CANDIDATES with REFERENCE on data, each fed by its own spec, and judge them.
 
     The verdict is pass, fail or inconclusive (too few images). Exit code 1 when a candidate fails.
+
+    With --layers, the drift from REFERENCE (a Keras model, or a float file of the candidate's format) is shown layer by
+    layer, with the first bad one's ranges and what would help.
 
     With --device-report, the only model to name is the one that was tested on the device. Its answers in the report are
     checked against its golden answers. Exit code 1 when the delegate that the app chose is wrong or too slow.
@@ -116,6 +100,7 @@ def validate(
             data,
             gate=Gate(max_drop, min_agreement, max_latency, max_size),
             stamp=stamp,
+            layers=layers,
             max_bad=max_bad,
             allow_lambda=allow_lambda,
             on_progress=lambda done, total: show(done, total, ""),
@@ -205,3 +190,24 @@ def print_validation(found: Validation) -> None:
                 f"  recall of {printable(found.labels[recall.label])}: {recall.reference:.1%} → {recall.candidate:.1%} "
                 f"({recall.images} images)"
             )
+        if candidate.drift is not None:
+            print_drift(candidate.drift, candidate.path.name)
+
+
+def print_drift(drift: Drift, name: str) -> None:
+    """A table of the layers, the first bad one with what was measured of it, and what would help."""
+    from edgekit.report import layers
+    from edgekit.runtime.spec import printable
+
+    columns = {column: [printable(cell) for cell in cells] for column, cells in layers.figures(drift).items()}
+    common.print_table(list(columns), list(zip(*columns.values(), strict=True)), f"Layers of {printable(name)}")
+    common.tell(layers.coverage(drift))
+    common.tell(layers.summary(drift))
+    if drift.first_bad is None:
+        return
+    layer = drift.layers[drift.first_bad]
+    for what, said in layers.details(layer):
+        common.tell(f"  {what}: {said}")
+    common.tell("What would help:")
+    for line in layer.help:
+        common.tell(f"  - {line}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from edgekit.runtime import modelfile, preprocess
 from edgekit.runtime.classify import Classifier
 from edgekit.runtime.spec import Crop, ModelSpec, Verdict, printable
 from edgekit.validate.gate import Gate, Judgement, judge
+from edgekit.validate.layer_drift import Drift
+from edgekit.validate.layers import Layers
 from edgekit.validate.score import Latency, Models, Scored, latency, score
 from edgekit.validate.statistics import Parity, compare
 
@@ -28,7 +31,11 @@ MIN_JUDGED = 10  # fewer images may well be of one class
 
 @dataclass(frozen=True)
 class Candidate:
-    """What was found about one candidate. `notes` are differences in how the two models are fed or labelled."""
+    """What was found about one candidate.
+
+    `notes` are differences in how the two models are fed or labelled. `drift` is what was found layer by layer, None
+    unless that was asked for.
+    """
 
     path: Path
     scheme: str
@@ -38,6 +45,7 @@ class Candidate:
     parity: Parity
     judgement: Judgement
     notes: tuple[str, ...]
+    drift: Drift | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,7 @@ def validate(
     *,
     gate: Gate | None = None,
     stamp: bool = False,
+    layers: bool = False,
     max_bad: int = 0,
     allow_lambda: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
@@ -101,12 +110,13 @@ def validate(
         data: images, with labels or without, as `edgekit.data.dataset.open_dataset` reads them.
         gate: the limits.
         stamp: write the verdict and golden answers into each candidate; without it no file is touched.
+        layers: compare them layer by layer as well, on some of the images.
         max_bad: how many unreadable images may be skipped.
         allow_lambda: load Lambda layers, which run code from the file.
         on_progress: called with the images done and their number.
 
     Raises:
-        EdgekitError: a model or the data cannot be used.
+        EdgekitError: a model or the data cannot be used, or the layers of the models cannot be compared.
     """
     gate = gate or Gate()
     paths = [Path(reference), *map(Path, candidates)]
@@ -117,7 +127,9 @@ def validate(
         spec = models.specs[0]
         orders = [_label_order(spec, other, paths[0], path) for other, path in zip(models.specs, paths, strict=True)]
         index_of = align(dataset.labels, spec.labels, str(dataset.source), paths[0].name) if dataset.labels else None
-        scored, seen = score(models, dataset, bad, on_progress)
+        with Layers(paths[0], paths[1:], allow_lambda) if layers else nullcontext() as opened:
+            scored, seen = score(models, dataset, bad, on_progress)
+            drifts = [opened.drift(number, seen) if opened and len(seen) else None for number in range(len(paths) - 1)]
     finally:
         models.close()
     if not len(seen):
@@ -126,8 +138,8 @@ def validate(
     timed = [_latency(path, other, seen) for path, other in zip(paths, models.specs, strict=True)]
     scores = tuple(_by_label(result.scores, order) for result, order in zip(scored, orders, strict=True))
     found = []
-    for path, other, order, result, answers, time in list(
-        zip(paths, models.specs, orders, scored, scores, timed, strict=True)
+    for path, other, order, result, answers, time, drift in list(
+        zip(paths, models.specs, orders, scored, scores, timed, [None, *drifts], strict=True)
     )[1:]:
         try:
             parity = compare(scores[0], answers, truth)
@@ -137,7 +149,8 @@ def validate(
         size = path.stat().st_size
         judgement = judge(parity, gate, time.p50 if time else None, size)
         notes = (*_doubts(scores[0], spec), *_differences(spec, other, order))
-        found.append(Candidate(path, other.scheme, size, result.images_per_second, time, parity, judgement, notes))
+        speed = result.images_per_second
+        found.append(Candidate(path, other.scheme, size, speed, time, parity, judgement, notes, drift))
     if stamp:
         digest = seen.digest()
         for candidate in found:
