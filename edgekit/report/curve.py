@@ -20,7 +20,7 @@ History = Sequence[dict[str, float]]
 
 
 def write_curve(history: History, path: Path) -> None:
-    """Draw loss and accuracy by epoch; `history` is that of `edgekit.train.fit.Trained`.
+    """Draw loss and accuracy by epoch; `history` is that of `edgekit.train.run.Trained`.
 
     A validation loss that is not finite leaves a gap.
     """

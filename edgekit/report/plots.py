@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from edgekit.core.calibration import BINS, Reliability
 from edgekit.report.figures import count
 from edgekit.report.page import Html
-from edgekit.report.svg import Axis, Plot, legend, picture, share_axis
+from edgekit.report.svg import Axis, Plot, legend, picture, share_axis, text
 
 SIDE = 240  # pixels of a square plot
 LEFT, TOP, RIGHT, BOTTOM = 46, 44, 14, 40
 WIDTH, HEIGHT = LEFT + SIDE + RIGHT, TOP + SIDE + BOTTOM
+BAR = 120  # pixels of a full bar
 MOST_POINTS = 4000
 FEWEST_IN_A_BIN = 10  # a bin of fewer images is drawn small: its share of right answers is mostly chance
 
@@ -60,6 +61,24 @@ def score_scatter(reference: NDArray[np.float32], candidate: NDArray[np.float32]
             f'<path class="cloud second" d="{dots}"/><path class="crosses first" d="{crosses}"/>',
         )
     )
+
+
+def recall_bars(reference: float, candidate: float) -> Html:
+    """The recall of one class, shares, of the reference (above) and of the candidate, as bars for a table's cell."""
+    bars = "".join(
+        f'<rect class="bar {kind}" x="0" y="{top}" width="{max(1.0, BAR * share):.1f}" height="6"/>'
+        for kind, top, share in (("first", 2, reference), ("second", 9, candidate))
+    )
+    frame = f'<path class="grid" fill="none" d="M{BAR / 2} 0v17M{BAR} 0v17"/>'
+    return Html(picture(BAR + 1, 17, f"recall {reference:.1%} and {candidate:.1%}", frame, bars))
+
+
+def recall_legend() -> Html:
+    """What the two bars are, for the head of their column."""
+    names = (("first", 0, "reference"), ("second", 78, "candidate"))
+    parts = (f'<rect class="bar {kind}" x="{x}" y="6" width="10" height="6"/>' + text(x + 14, 13, name)
+             for kind, x, name in names)
+    return Html(picture(156, 17, "reference above, candidate below", *parts))
 
 
 def _places(plot: Plot, x: NDArray[np.float32], y: NDArray[np.float32]) -> list[tuple[int, int]]:

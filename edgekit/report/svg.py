@@ -10,7 +10,7 @@ from dataclasses import dataclass
 # that their contrast is at least 3:1 (WCAG 2.2, 1.4.11); the second one's lines are dashed as well.
 STYLE = (
     "svg text{font:12px system-ui,sans-serif;fill:#333}.grid{stroke:#8885;stroke-width:1}.line{fill:none;"
-    "stroke:currentColor;stroke-width:2}.dot{fill:currentColor}.ring{fill:none;stroke:currentColor;stroke-width:2}"
+    "stroke:currentColor;stroke-width:2}.dot,.bar{fill:currentColor}.ring{fill:none;stroke:currentColor;stroke-width:2}"
     ".first{color:#b85c00}.second{color:#0072b2}.line.second{stroke-dasharray:6 3}.ideal{color:#777}"
     ".line.ideal{stroke-width:1;stroke-dasharray:2 3}"
     "@media screen and (prefers-color-scheme:dark){svg text{fill:#ddd}.first{color:#f0a030}.second{color:#5ab4ee}"

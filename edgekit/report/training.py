@@ -27,7 +27,7 @@ from edgekit.report.parts import (
 )
 from edgekit.report.plots import selection_curves
 from edgekit.runtime import modelfile
-from edgekit.train.fit import Trained
+from edgekit.train.run import Trained
 
 
 def write_training(made: Trained, path: Path) -> None:
@@ -47,10 +47,11 @@ def training_page(made: Trained) -> Html:
     found = made.evaluation
     answers = found.scores.argmax(1)
     images = count(len(answers), "held-out image")
+    seen = "which training never saw" if made.unseen else "which the model may have seen in a training before this one"
     return page(
         f"{made.path.name}: {made.top1:.1%} right",
         paragraph(
-            f"Top-1 accuracy on {images}, which training never saw; the 95 % interval is "
+            f"Top-1 accuracy on {images}, {seen}; the 95 % interval is "
             f"{interval(len(answers), made.top1)}.", kind="lead",
         ),
         section("How it was trained", *_summary(made)),
@@ -62,6 +63,7 @@ def training_page(made: Trained) -> Html:
             _recalls(made, answers),
         ),
         section("Wrong answers", *_wrong(made, answers)),
+        *_quantized(made),
         *_curves(made),
         section("Provenance", *_provenance(made)),
     )
@@ -148,6 +150,31 @@ def _wrong(made: Trained, answers: NDArray[np.intp]) -> Iterator[Html]:
             for index in chosen
         ],
         made.spec.preprocess.orientation,
+    )
+
+
+def _quantized(made: Trained) -> Iterator[Html]:
+    found = made.quantized
+    if found is None:
+        return
+    images = len(made.evaluation.truth)
+    figures = [("in float, before", found.before), ("as int8, before", found.untrained)]
+    if found.kept:
+        figures.append(("as int8, after", found.top1))
+    yield section(
+        "Quantization-aware training",
+        paragraph(
+            "After training, the network was trained on with its weights and activations rounded as in an int8 file. "
+            + ("It answers better than before on the validation images, and is kept. " if found.kept else
+               "It did not answer better than before on the validation images, so the weights are those of before. ")
+            + "int8 is simulated here; a converted file can differ from that by a rounding."
+        ),
+        table(
+            ["network", "top-1", "95 % interval"],
+            [(name, f"{share:.1%}", interval(images, share)) for name, share in figures],
+            f"On the {count(images, 'held-out image')}, of which int8 and float answer {found.agreement:.1%} the same",
+        ),
+        beside(*map(Html, learning_curves(found.history))),
     )
 
 

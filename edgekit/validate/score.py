@@ -122,17 +122,22 @@ def latency(path: Path, tensor: NDArray[Any]) -> Latency:
     """Time one prepared input (without a batch axis) again and again, after a warm-up."""
     figures: list[float] = []
     for threads in (1, os.cpu_count() or 1):
-        classifier = Classifier(path, threads=threads)
-        batch = tensor[None]
-        for _ in range(5):
-            classifier.interpreter.run(batch)
-        times: list[float] = []
-        while len(times) < TIMED_RUNS and sum(times) < TIMED_SECONDS:
-            begin = time.perf_counter()
-            classifier.interpreter.run(batch)
-            times.append(time.perf_counter() - begin)
-        figures += [1000 * float(np.percentile(times, share)) for share in (50, 95)]
+        times = timed(Classifier(path, threads=threads), tensor)
+        figures += [float(np.percentile(times, share)) for share in (50, 95)]
     return Latency(*figures)
+
+
+def timed(classifier: Classifier, tensor: NDArray[Any]) -> list[float]:
+    """Milliseconds of each of some runs on one prepared input (without a batch axis), after a warm-up."""
+    batch = tensor[None]
+    for _ in range(5):
+        classifier.interpreter.run(batch)
+    times: list[float] = []
+    while len(times) < TIMED_RUNS and sum(times) < TIMED_SECONDS:
+        begin = time.perf_counter()
+        classifier.interpreter.run(batch)
+        times.append(time.perf_counter() - begin)
+    return [1000 * seconds for seconds in times]
 
 
 @dataclass(frozen=True)

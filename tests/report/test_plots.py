@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 
 from edgekit.core.calibration import Bin, Reliability
-from edgekit.report.plots import LEFT, MOST_POINTS, SIDE, TOP, reliability_diagram, score_scatter, selection_curves
+from edgekit.report.plots import (
+    BAR,
+    LEFT,
+    MOST_POINTS,
+    SIDE,
+    TOP,
+    recall_bars,
+    reliability_diagram,
+    score_scatter,
+    selection_curves,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -71,3 +81,10 @@ def test_a_selection_of_one() -> None:
     for drawing in selection_curves([{"regularisation": 1.0, "loss": 0.5, "accuracy": 0.5, "chosen": True}]):
         assert "nan" not in drawing
         assert len(dots(drawing, "ring first")) == 1
+
+
+def test_recall_bars() -> None:
+    root = ElementTree.fromstring(recall_bars(1.0, 0.25))
+    bars = {bar.get("class"): float(bar.get("width", "")) for bar in root.iter(f"{SVG}rect")}
+    assert bars == {"bar first": BAR, "bar second": BAR / 4}
+    assert root.get("aria-label") == "recall 100.0% and 25.0%"

@@ -14,7 +14,7 @@ from edgekit.report.gallery import MOST_IMAGES
 from edgekit.report.training import training_page, write_training
 from edgekit.runtime.spec import ScoreCalibration
 from edgekit.train.evaluation import Evaluation
-from edgekit.train.fit import Trained
+from edgekit.train.run import QuantizedTraining, Trained
 from edgekit.validate.statistics import wilson_interval
 from tests.report.parsed import Page
 from tests.session_models import TrainedOnce
@@ -146,3 +146,23 @@ def test_many_hostile_labels(made: Trained) -> None:
     rows = page.table("Recall by class, worst first; of 997 classes no image was held out")
     assert [row[0] for row in rows[1:]] == list(labels[:3])
     assert page.table("Answers to ")[0] == ["label", "answer", "images"]
+
+
+def test_quantization_aware_training_has_a_part_of_its_own(made: Trained) -> None:
+    history = [{"loss": 0.5, "accuracy": 0.8, "val_loss": 0.4, "val_accuracy": 0.9}] * 2
+    quantized = QuantizedTraining(True, 0.9, 0.5, 0.8, 1.0, (0.7, 0.4), history)
+    kept = dataclasses.replace(made, quantized=quantized)
+    rows = checked(kept).table("On the")[1:]
+    assert [row[:2] for row in rows] == [
+        ["in float, before", "90.0%"], ["as int8, before", "50.0%"], ["as int8, after", "80.0%"]
+    ]
+    assert "and is kept" in training_page(kept)
+    left = dataclasses.replace(made, quantized=dataclasses.replace(quantized, kept=False, top1=0.5))
+    assert len(checked(left).table("On the")[1:]) == 2
+    assert "so the weights are those of before" in training_page(left)
+    assert "Quantization-aware training" not in training_page(made)
+
+
+def test_held_out_images_that_may_have_been_seen_are_said_to_be(made: Trained) -> None:
+    page = checked(dataclasses.replace(made, unseen=False))
+    assert "which the model may have seen in a training before this one" in page.all("p", "lead")[0].text

@@ -137,10 +137,12 @@ def test_the_confusion_matrices(labelled: Validation) -> None:
 def test_recall(labelled: Validation) -> None:
     page = checked(first(labelled))
     head, worst, *rest = page.table("Recall by class")
-    assert head == ["label", "images", "reference", "candidate", "change in points"]
+    assert head == ["label", "images", "referencecandidate", "reference", "candidate", "change in points"]
     [blue] = [each for each in labelled.candidates[0].parity.recalls if labelled.labels[each.label] == "blue"]
-    assert worst == ["blue", "160", "100.0%", f"{blue.candidate:.1%}", f"{blue.change:+.1f}"]
+    assert worst == ["blue", "160", "", "100.0%", f"{blue.candidate:.1%}", f"{blue.change:+.1f}"]
     assert [row[0] for row in rest] == ["red", "green"]
+    drawn = [picture.attributes["aria-label"] for picture in page.all("svg")]
+    assert f"recall 100.0% and {blue.candidate:.1%}" in drawn
 
 
 def test_reliability(labelled: Validation) -> None:
