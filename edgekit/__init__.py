@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from edgekit.convert.run import convert
     from edgekit.importers.keras_interpreter import open_classifier as load
     from edgekit.importers.run import import_model
+    from edgekit.optimize.run import optimize
     from edgekit.package.android.apk import package_android
     from edgekit.train.fit import train
     from edgekit.validate.run import validate
 
-__all__ = ["__version__", "convert", "import_model", "load", "package_android", "train", "validate"]
+__all__ = ["__version__", "convert", "import_model", "load", "optimize", "package_android", "train", "validate"]
 
 __version__ = "0.1.0"
 
@@ -25,6 +26,7 @@ _PUBLIC = {
     "convert": ("edgekit.convert.run", "convert"),
     "import_model": ("edgekit.importers.run", "import_model"),
     "load": ("edgekit.importers.keras_interpreter", "open_classifier"),
+    "optimize": ("edgekit.optimize.run", "optimize"),
     "package_android": ("edgekit.package.android.apk", "package_android"),
     "train": ("edgekit.train.fit", "train"),
     "validate": ("edgekit.validate.run", "validate"),
@@ -41,7 +43,7 @@ def __getattr__(name: str) -> Any:
 
 
 class _Package(ModuleType):
-    """This package. Three rooms have the name of the public function that is their entry.
+    """This package. Four rooms have the name of the public function that is their entry.
 
     When Python imports such a room it sets it as an attribute here, which would hide the function from
     then on: `edgekit.convert` would depend on what was imported before. So that attribute is not set. The

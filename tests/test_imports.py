@@ -45,7 +45,9 @@ def test_importing_edgekit_loads_no_room(bare: set[str]) -> None:
 
 
 def test_public_names() -> None:
-    assert edgekit.__all__ == ["__version__", "convert", "import_model", "load", "package_android", "train", "validate"]
+    assert edgekit.__all__ == [
+        "__version__", "convert", "import_model", "load", "optimize", "package_android", "train", "validate"
+    ]
     for name in edgekit.__all__[1:]:
         assert callable(getattr(edgekit, name)), name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
@@ -54,11 +56,11 @@ def test_public_names() -> None:
 
 def test_a_room_does_not_hide_the_function_of_the_same_name() -> None:
     code = """
-import edgekit.convert.run, edgekit.train.fit, edgekit.validate.run
+import edgekit.convert.run, edgekit.optimize.run, edgekit.train.fit, edgekit.validate.run
 import edgekit
-print(edgekit.convert.__name__, edgekit.train.__name__, edgekit.validate.__name__)
+print(edgekit.convert.__name__, edgekit.optimize.__name__, edgekit.train.__name__, edgekit.validate.__name__)
 print(edgekit.convert.__class__.__name__)
 from edgekit.convert import run
 print(run.__name__)
 """
-    assert run(code).stdout.splitlines() == ["convert train validate", "function", "edgekit.convert.run"]
+    assert run(code).stdout.splitlines() == ["convert optimize train validate", "function", "edgekit.convert.run"]

@@ -11,11 +11,13 @@ import click
 
 from edgekit.cli import common
 from edgekit.cli.build import build
+from edgekit.cli.calibrate import calibrate
 from edgekit.cli.convert import convert
 from edgekit.cli.device import device
 from edgekit.cli.doctor import doctor
 from edgekit.cli.import_ import import_
 from edgekit.cli.inspect import inspect
+from edgekit.cli.optimize import optimize
 from edgekit.cli.package import package
 from edgekit.cli.predict import predict
 from edgekit.cli.serve import serve
@@ -40,7 +42,10 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (train, import_, convert, validate, predict, inspect, package, device, serve, build, doctor):
+COMMANDS = (
+    train, import_, calibrate, convert, optimize, validate, predict, inspect, package, device, serve, build, doctor,
+)
+for command in COMMANDS:
     cli.add_command(command)
 
 

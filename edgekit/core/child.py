@@ -16,8 +16,8 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from typing import IO, Any
 
 from edgekit.core import errors
@@ -27,12 +27,41 @@ Progress = Callable[[dict[str, Any]], None]
 _answers: IO[str] | None = None
 
 
+class Stop:
+    """Ends calls that run in other threads, and those that begin later."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self.stopped = False
+
+    def stop(self) -> None:
+        """Kill the children; their calls raise ChildCrashed."""
+        with self._lock:
+            self.stopped = True
+            for process in self._running:
+                process.kill()
+
+    @contextmanager
+    def _watching(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+        with self._lock:
+            self._running.add(process)
+            if self.stopped:
+                process.kill()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running.remove(process)
+
+
 def call(
     function: str,
     *,
     timeout: float | None = None,
     memory: int | None = None,
     on_progress: Progress | None = None,
+    stopped_by: Stop | None = None,
     purpose: str = "The child process",
     pass_fds: Sequence[int] = (),
     **arguments: Any,
@@ -43,6 +72,7 @@ def call(
         timeout: seconds until the child is killed.
         memory: bytes of address space that the child may use.
         on_progress: called in the parent with what the child gives to `report`.
+        stopped_by: ends the call from another thread. Ctrl-C in a terminal does not reach such a child itself.
         purpose: begins the message when the child dies, as in "Converting x.keras".
         pass_fds: file descriptors that stay open in the child, under the same numbers.
 
@@ -68,6 +98,7 @@ def call(
             stderr=log,
             pass_fds=[write_end, *pass_fds],
             env={**_environment(), "TMPDIR": scratch},
+            process_group=None if stopped_by is None else 0,
         )
         os.close(write_end)
         timed_out = threading.Event()
@@ -80,18 +111,20 @@ def call(
         if timer:
             timer.daemon = True
             timer.start()
+        watching = nullcontext() if stopped_by is None else stopped_by._watching(process)
         try:
             assert process.stdin is not None
             request = {"function": function, "arguments": arguments, "memory": memory}
-            try:
-                process.stdin.write(json.dumps(request).encode() + b"\n")
-                process.stdin.flush()
-            except BrokenPipeError:
-                pass  # it died at once: told below
-            answer = _listen(answers, on_progress)
-            if answer is not None:
-                _close(process)
-            process.wait()
+            with watching:
+                try:
+                    process.stdin.write(json.dumps(request).encode() + b"\n")
+                    process.stdin.flush()
+                except BrokenPipeError:
+                    pass  # it died at once: told below
+                answer = _listen(answers, on_progress)
+                if answer is not None:
+                    _close(process)
+                process.wait()
         finally:
             if timer:
                 timer.cancel()

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from edgekit.cli.validate import Bytes
+from edgekit.cli.common import Bytes
 from edgekit.runtime import modelfile
 from edgekit.runtime.classify import Classifier
 from tests import device_reports, models
 from tests.cli.conftest import Run
 from tests.keras_models import COLOURS, images
 from tests.session_models import MANY, without_spec
+from tests.validate.edited import edited, rescaled_range
 
 if TYPE_CHECKING:
     from tests.conftest import Needs
@@ -51,6 +52,25 @@ def test_train(run: Run, needs: Needs, photos: Path, tmp_path: Path) -> None:
     assert lines[-1] == f"wrote {tmp_path}/m.keras and {tmp_path}/m.curve.svg"
     assert modelfile.read_spec(tmp_path / "m.keras") is not None
     assert (tmp_path / "m.curve.svg").read_text().startswith("<svg ")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--from", "m.keras"], "--from trains on with fake quantization only: add --qat."),
+        (["--from", "m.keras", "--qat", "--backbone", "cnn"], "so --backbone cannot be given"),
+        (["--from", "m.keras", "--qat", "--input-size", 8], "so --input-size cannot be given"),
+        (["--from", "m.keras", "--qat", "--fine-tune", 3], "so --fine-tune cannot be given"),
+        (["--from", "m.keras", "--qat", "--weights", "none"], "so --weights cannot be given"),
+    ],
+)
+def test_options_of_train_that_make_no_sense_together(
+    run: Run, photos: Path, tmp_path: Path, options: list[str], words: str
+) -> None:
+    ran = run("train", photos, "-o", tmp_path / "made.keras", *options)
+    assert ran.code == 2
+    assert words in " ".join(ran.err.split())
+    assert not (tmp_path / "made.keras").exists()
 
 
 # --- import
@@ -96,6 +116,36 @@ def test_custom_objects_that_name_nothing(run: Run, command: str, tmp_path: Path
     assert not target.exists()
 
 
+# --- calibrate
+
+
+def test_calibrate(run: Run, model: Path, many: Path) -> None:
+    ran = run("calibrate", "--check", many, model)
+    assert (ran.code, ran.err) == (0, f"Checking {many} with {model} …\n")
+    lines = ran.out.splitlines()
+    assert lines[0].startswith("With fewer images, how many others leave a layer's range")
+    assert lines[-2] == "The float model is right on 100.0% of them."
+    assert lines[-1].startswith("200 of 480 images: fit to calibrate; ")
+    ran = run("calibrate", model, "--check", many, "--samples", 40, "--json")
+    assert (ran.code, ran.json["outcome"], ran.json["images"]) == (0, "fit", 40)
+
+
+def test_calibrate_says_no(run: Run, model: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", x=(images(60)[0] / 255).round().astype(np.uint8))
+    ran = run("calibrate", model, "--check", tmp_path / "data.npz")
+    assert ran.code == 1
+    refusal, effect, hint, verdict = ran.out.splitlines()
+    assert refusal == (
+        f"refusal: {tmp_path}/data.npz cannot calibrate a model: its pixels span 0 to 1, and the model takes pixels "
+        "from 0 to 255."
+    )
+    assert effect.startswith("  Ranges are 0.0")
+    assert hint == "  Were the images scaled to 0..1 before they were stored? Store them as ordinary 8-bit images."
+    assert verdict == "60 images: not fit to calibrate (range)"
+    assert run("calibrate", model, "--check", tmp_path / "nothing").code == 2
+    assert run("calibrate", model).code == 2
+
+
 # --- convert
 
 
@@ -120,6 +170,8 @@ def test_convert_as_json(run: Run, float_tflite: Path, many: Path, tmp_path: Pat
         "max_difference": pytest.approx(0.03, abs=0.03),
         "warnings": [],
         "skipped": [],
+        "findings": [],
+        "ranges": "measured on 200 images",
     }
 
 
@@ -258,6 +310,29 @@ def test_validate_writes_a_report(run: Run, model: Path, wrong: Path, many: Path
     assert ran.json["labelled"] is True
     assert "evidence" not in ran.json
     assert "<h1>PASS: model.tflite</h1>" in report.read_text("utf-8")
+
+
+def test_validate_by_layers(run: Run, float_tflite: Path, int8_tflite: Path, many: Path, tmp_path: Path) -> None:
+    bad = edited(int8_tflite, tmp_path / "bad.tflite", rescaled_range("pointwise", 0.25))
+    ran = run("validate", float_tflite, bad, "--data", many, "--layers", "--report", tmp_path / "report.html")
+    lines = [line.rstrip() for line in ran.out.splitlines()]
+    header = next(place for place, line in enumerate(lines) if line.startswith(" layer "))
+    table = [line.split() for line in lines[header + 2 : header + 10]]
+    assert [row[0] for row in table][2:6] == ["stem", "depthwise", "pointwise", "pool"]
+    assert [row[0] for row in table if row[-2:] == ["first", "bad"]] == ["pointwise"]
+    assert any(line.startswith("The first bad layer is pointwise (CONV_2D)") for line in lines)
+    assert lines[lines.index("What would help:") + 1].startswith("  - clipped: its values go from 0 to")
+    assert "What would help:" in (tmp_path / "report.html").read_text("utf-8")
+    found = run("validate", float_tflite, bad, "--data", many, "--layers", "--json").json
+    drift = found["candidates"][0]["drift"]
+    assert drift["layers"][drift["first_bad"]]["name"] == "pointwise"
+
+
+def test_layers_need_a_comparable_pair(run: Run, model: Path, int8_tflite: Path, many: Path) -> None:
+    ran = run("validate", int8_tflite, int8_tflite, "--data", many, "--layers")
+    assert (ran.code, ran.out) == (2, "")
+    assert "is quantized itself" in ran.err
+    assert run("validate", model, "--device-report", "report.json", "--layers").code == 2
 
 
 def test_a_report_that_cannot_be_written_is_known_before_the_work(

@@ -1,0 +1,1 @@
+"""The search for the best quantization within budgets: plans, their measurement, repairs, and the choice."""
