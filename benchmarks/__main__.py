@@ -10,7 +10,19 @@ import time
 from functools import partial
 from pathlib import Path
 
-from benchmarks import accuracy, android, conversion, frames, memory, pi, serving, startup, throughput, transfer
+from benchmarks import (
+    accuracy,
+    android,
+    conversion,
+    frames,
+    memory,
+    pi,
+    quantization,
+    serving,
+    startup,
+    throughput,
+    transfer,
+)
 from benchmarks.measure import Figure, say
 from edgekit.cli.common import print_table
 from edgekit.core.errors import EdgekitError
@@ -26,6 +38,7 @@ GROUPS = {
     "frames": frames.measure,
     "serving": serving.measure,
     "pi": pi.measure,
+    "quantization": quantization.measure,
 }
 TRANSFER = "transfer"  # which needs photos
 
@@ -41,7 +54,9 @@ def main() -> int:
         parser.error(f"there is no group {', '.join(unknown)}; choose from {', '.join(known)}")
     groups = dict(GROUPS)
     if arguments.data:
-        groups[TRANSFER] = partial(transfer.measure, folder=_photos(parser, arguments.data))
+        photos = _photos(parser, arguments.data)
+        groups[TRANSFER] = partial(transfer.measure, folder=photos)
+        groups["quantization"] = partial(quantization.measure, folder=photos)
     elif TRANSFER in arguments.names:
         parser.error(f"{TRANSFER} needs photos: --data DIR")
     names = arguments.names or list(groups)
@@ -57,7 +72,7 @@ def main() -> int:
     missed = sum(not figure.met for figure in figures)
     print(f"{len(figures)} figures, {missed} missed; {time.perf_counter() - begin:.0f} s on {os.cpu_count()} cores")
     if not arguments.names and not arguments.data:
-        print(f"--data DIR (make bench DATA=DIR) adds {TRANSFER}: learning from the photos of a folder")
+        print(f"--data DIR (make bench DATA=DIR) adds {TRANSFER}: learning from a folder of photos; and quantizing it")
     return 1 if missed else 0
 
 

@@ -48,9 +48,12 @@ class Pooled:
         return Figure(f"{name}, {FOLDS} folds: top-1 of Keras", target, 100 * float(right.mean()), " %", at_least=True,
                       detail=f"{len(right)} images, {np.sum(~right)} wrong")
 
-    def lost(self, name: str) -> list[Figure]:
-        """What each kind of file loses of it, in points."""
-        return [_lost(f"{name}, {FOLDS} folds: top-1 lost by {kind}", parity) for kind, parity in self.parities.items()]
+    def lost(self, name: str, most: float = 0.5) -> list[Figure]:
+        """What each kind of file loses of it, in points; at most so many."""
+        return [
+            _lost(f"{name}, {FOLDS} folds: top-1 lost by {kind}", most, parity)
+            for kind, parity in self.parities.items()
+        ]
 
 
 def measure(work: Path) -> list[Figure]:
@@ -78,12 +81,12 @@ def pool(work: Path, data: Dataset, files: Sequence[tuple[str, str]], samples: i
     return Pooled(keras, {name: compare(keras, each, truth) for name, each in pooled.items()}, truth)
 
 
-def _lost(name: str, parity: Parity) -> Figure:
+def _lost(name: str, most: float, parity: Parity) -> Figure:
     assert parity.drop is not None
     assert parity.drop_interval is not None
     assert parity.candidate_top1 is not None
     low, high = parity.drop_interval
-    return Figure(name, 0.5, parity.drop, " points",
+    return Figure(name, most, parity.drop, " points",
                   detail=f"{parity.candidate_top1:.2%}, lost/gained {parity.lost}/{parity.gained}, "
                          f"95 %: {low:z.2f} to {high:z.2f}")
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgekit.convert.run import CALIBRATED, convert
+from edgekit.convert.run import convert
 from edgekit.core import child, embed
 from edgekit.data.dataset import Dataset
 from edgekit.data.stream import BadImages, map_images
 from edgekit.importers.options import SpecOptions
 from edgekit.importers.run import import_model
+from edgekit.quantize.plan import CALIBRATED
 from edgekit.runtime import modelfile, preprocess
 from edgekit.runtime.spec import Crop
 from edgekit.train import imagenet
 from edgekit.train.fit import train
+from tests import hard
 
 DIGITS = Path(__file__).resolve().parent.parent / "models" / "digits" / "digits.npz"
 MOBILENET_SIDE, MOBILENET_MEAN, MOBILENET_STD = 96, 127.5, 127.5
@@ -49,11 +53,68 @@ def save_mobilenet(path: str) -> None:
     keras.utils.set_random_seed(1)
     shape = (MOBILENET_SIDE, MOBILENET_SIDE, 3)
     model = keras.applications.MobileNetV2(weights=None, input_shape=shape, classes=CLASSES)
+    images = np.stack([photo(number, MOBILENET_SIDE) for number in range(32)])
+    _settle(model, (images.astype(np.float32) - MOBILENET_MEAN) / MOBILENET_STD)
+    model.save(path)
+
+
+def _settle(model: Any, inputs: NDArray[np.float32]) -> None:
+    """Let batch normalization take its statistics from these inputs."""
+    import keras
+
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0
-    images = np.stack([photo(number, MOBILENET_SIDE) for number in range(32)])
-    model((images.astype(np.float32) - MOBILENET_MEAN) / MOBILENET_STD, training=True)
+    model(inputs, training=True)
+
+
+def mobilenet_v3(work: Path) -> Path:
+    """MobileNetV3-Small (hard-swish, squeeze-and-excite) in the same way; it normalises its pixels itself."""
+    model = work / "mobilenet_v3.keras"
+    if not model.exists():
+        bare = work / "mobilenet_v3.bare.keras"
+        child.call("benchmarks.models:save_mobilenet_v3", purpose="Making MobileNetV3", path=str(bare))
+        import_model(bare, model, SpecOptions(
+            labels=",".join(map(str, range(CLASSES))), resize="bilinear-aa", crop="center", mean="0", std="1",
+        ))
+    return model
+
+
+def save_mobilenet_v3(path: str) -> None:
+    """In a child process: make it and save it."""
+    import keras
+
+    keras.utils.set_random_seed(1)
+    shape = (MOBILENET_SIDE, MOBILENET_SIDE, 3)
+    model = keras.applications.MobileNetV3Small(weights=None, input_shape=shape, classes=CLASSES)
+    _settle(model, np.stack([photo(number, MOBILENET_SIDE) for number in range(32)]).astype(np.float32))
+    model.save(path)
+
+
+def reader(work: Path, kind: str) -> Path:
+    """A network that reads digits row by row with an LSTM or GRU, trained on them; takes pixels from 0 to 255."""
+    model = work / f"{kind}.keras"
+    if not model.exists():
+        bare = work / f"{kind}.bare.keras"
+        child.call("benchmarks.models:save_reader", purpose=f"Training an {kind}", path=str(bare), kind=kind)
+        import_model(bare, model, SpecOptions(
+            labels=",".join(map(str, range(CLASSES))), resize="bilinear-aa", crop="none", mean="0", std="1",
+        ))
+    return model
+
+
+def save_reader(path: str, kind: str) -> None:
+    """In a child process: train it and save it."""
+    import keras
+
+    keras.utils.set_random_seed(1)
+    archive = np.load(DIGITS)
+    image = keras.Input((8, 8, 1), name="image")
+    x = keras.layers.Reshape((8, 8))(keras.layers.Rescaling(1 / 255)(image))
+    x = getattr(keras.layers, kind)(64)(x)
+    model = keras.Model(image, keras.layers.Dense(CLASSES, activation="softmax", name="scores")(x))
+    model.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy")
+    model.fit(archive["x"][..., None].astype(np.float32), archive["y"], epochs=15, verbose=0)
     model.save(path)
 
 
@@ -62,6 +123,22 @@ def digits(work: Path) -> Path:
     model = work / "digits.keras"
     if not model.exists():
         train(DIGITS, model, epochs=3)
+    return model
+
+
+def trained_digits(work: Path) -> Path:
+    """The same, trained as `models/digits` is."""
+    model = work / "trained_digits.keras"
+    if not model.exists():
+        train(DIGITS, model, seed=0)
+    return model
+
+
+def hard_digits(work: Path, pairs: Sequence[str] | None = None) -> Path:
+    """The same, made hard to quantize: all of it, or the channels of some layers; see `tests/hard.py`."""
+    model = work / f"hard_digits{len(pairs or ())}.keras"
+    if not model.exists():
+        hard.harden(trained_digits(work), model, pairs=pairs)
     return model
 
 

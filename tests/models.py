@@ -115,6 +115,21 @@ class TFLiteFile:
         return content.ljust(OUTSIDE, b"\0") + appended if weights_outside else content
 
 
+def dense_in_8_bits(*, per_channel: bool) -> Damage:
+    """Quantizes the weights of the network's dense layer alone: with a scale for each output, or one."""
+
+    def change(file: TFLiteFile) -> None:
+        weights = next(tensor for tensor in file.graph.tensors if tensor.name == "weights")
+        buffer = file.model.buffers[weights.buffer]
+        values = np.frombuffer(bytes(buffer.data), np.float32).reshape(weights.shape)
+        scales = np.abs(values).max(1 if per_channel else None, keepdims=True) / 127
+        buffer.data = np.frombuffer(np.round(values / scales).astype(np.int8).tobytes(), np.uint8)
+        weights.type, weights.quantization = file.schema.TensorType.INT8, file.schema.QuantizationParametersT()
+        weights.quantization.scale, weights.quantization.zeroPoint = scales.ravel().tolist(), [0] * scales.size
+
+    return change
+
+
 def tflite(
     path: Path,
     *,

@@ -22,8 +22,9 @@ from edgekit.convert.run import convert
 from edgekit.core import child, embed
 from edgekit.runtime import modelfile
 from edgekit.runtime.spec import Crop, InputSpec, ModelSpec, OutputSpec, Preprocess
-from edgekit.train.fit import Trained, train
-from tests import keras_models
+from edgekit.train.fit import train
+from edgekit.train.run import Trained
+from tests import hard, keras_models
 from tests.keras_models import BGR_MEAN, BGR_STD, COLOURS, SIDE
 
 if TYPE_CHECKING:
@@ -153,6 +154,30 @@ def trained(needs: Needs, photos: Path, tmp_path_factory: pytest.TempPathFactory
     arguments: dict[str, Any] = {"input_size": SIDE, "epochs": 6, "batch_size": 8, "seed": 3}
     target = tmp_path_factory.mktemp("trained") / "trained.keras"
     return TrainedOnce(train(photos, target, on_progress=progress.append, **arguments), progress, arguments)
+
+
+@pytest.fixture(scope="session")
+def hard_cnn(trained: TrainedOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`trained` made hard to quantize (`tests/hard.py`), as a `.keras` file: ReLU, depthwise convolutions."""
+    target = tmp_path_factory.mktemp("hard") / "hard.keras"
+    hard.harden(trained.result.path, target)
+    return target
+
+
+@pytest.fixture(scope="session")
+def hard_relu6(with_spec: Callable[[str], Path], many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`rescaled.keras` made hard to quantize (`tests/hard.py`), as a `.keras` file: ReLU6, a depthwise convolution."""
+    target = tmp_path_factory.mktemp("hard") / "hard_relu6.keras"
+    hard.harden(with_spec("rescaled"), target, many)
+    return target
+
+
+@pytest.fixture(scope="session")
+def folded(needs: Needs, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """See `tests.train.qat_in_child.networks`; and the folder that it filled."""
+    needs.module("tensorflow", "pip install 'edgekit[keras]'")
+    folder = tmp_path_factory.mktemp("folded")
+    return {"folder": folder, **child.call("tests.train.qat_in_child:networks", folder=str(folder))}
 
 
 def nchw_logits(values: NDArray[np.float32]) -> NDArray[np.float32]:

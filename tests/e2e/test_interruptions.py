@@ -28,6 +28,7 @@ COMMANDS = {
     "convert Keras": ["convert", "model.keras", "-o", "out.tflite"],
     "convert to int8": ["convert", "model.tflite", "-o", "out.tflite", "--quantize", "int8", "--calibrate", "data.npz"],
     "import": ["import", "model.onnx", "-o", "out.onnx"],
+    "optimize": ["optimize", "model.tflite", "-o", "out.tflite", "--data", "images.npz"],
 }
 
 
@@ -78,6 +79,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     models.with_spec(folder / "model.keras")
     rng = np.random.default_rng(0)
     np.savez(folder / "data.npz", x=rng.integers(0, 256, (60, 8, 8, 3), np.uint8), y=np.arange(60) % 3)
+    np.savez(folder / "images.npz", x=rng.integers(0, 256, (60, 8, 8, 3), np.uint8))
     for ending in ("tflite", "onnx", "keras"):
         (folder / f"out.{ending}").write_bytes(OLD)
 
@@ -163,6 +165,23 @@ def test_an_interrupted_command(command: str, how: Callable[[Running], None], st
     assert_one_line(err, "Interrupted.")
     assert contents(running.folder) == before
     assert os.listdir(running.temporary) == []
+    wait_until(lambda: all(map(ended, children)), "the children end")
+
+
+@pytest.mark.parametrize("how", [ctrl_c, interrupt, terminate])
+def test_an_interrupted_search(how: Callable[[Running], None], start: Callable[..., Running]) -> None:
+    """While candidates are made, each by a child process of a child process."""
+    running = start(*COMMANDS["optimize"], "--resume", "search")
+    folder = running.folder / "search"
+    wait_until(lambda: bool(list(folder.glob("row-*.json"))) or running.process.poll() is not None, "a row is measured")
+    children = running.wait_for_a_child()
+    how(running)
+    code, out, err = running.end()
+    assert (code, out) == (130, "")
+    assert err.splitlines()[-1] == "Interrupted."
+    assert (running.folder / "out.tflite").read_bytes() == OLD
+    assert os.listdir(running.temporary) == []
+    assert list(folder.glob(".*")) == []
     wait_until(lambda: all(map(ended, children)), "the children end")
 
 
