@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.convert.run import CALIBRATED, convert
+from edgekit.convert.run import convert
 from edgekit.core import files, versions
 from edgekit.core.errors import DataError, EdgekitError, OutputError
 from edgekit.data.dataset import Dataset, open_dataset
 from edgekit.data.labels import align
+from edgekit.quantize.plan import CALIBRATED
 from edgekit.recipes.recipe import Recipe
 from edgekit.report.training import write_training
 from edgekit.report.validation import write_validation
