@@ -11,8 +11,8 @@ from edgekit.cli import main
 from edgekit.cli.docs import commands, document
 from tests.cli.conftest import Run
 
-COMMANDS = ["build", "convert", "device", "device run", "doctor", "import", "inspect", "package", "package android",
-            "package pi", "predict", "serve", "train", "validate"]
+COMMANDS = ["build", "calibrate", "convert", "device", "device run", "doctor", "import", "inspect", "optimize",
+            "package", "package android", "package pi", "predict", "serve", "train", "validate"]
 
 
 def test_the_commands() -> None:
