@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.train.fake_quant import MOVING
 from edgekit.train.layer_graph import LayerGraph, Node
 
 Step = Callable[[NDArray[Any]], NDArray[Any]]
@@ -33,21 +34,30 @@ def write(model: Any, inputs: NDArray[np.float32], taken: Range, learned: Mappin
     graph = LayerGraph.of(model)
     made_by = {id(tensor): node for node in graph.nodes for tensor in node.outputs}
     wanted: list[tuple[Any, Range, Step]] = []  # a tensor of the model, its range, and what is made of it
-    for node in graph.nodes:
+
+    def known(tensor: Any) -> Range | None:
+        """The range of a tensor, which layers that only move values hand on."""
+        if tensor is graph.input:
+            return taken
+        node = made_by[id(tensor)]
         if node.name in learned:
-            wanted.append((node.outputs[0], learned[node.name], _as_it_is))
+            return learned[node.name]
+        return known(_input(node)) if type(node.operation).__name__ in MOVING else None
+
+    for node in graph.nodes:
+        if len(node.outputs) == 1 and (found := known(node.outputs[0])) is not None:
+            wanted.append((node.outputs[0], found, _as_it_is))
         for step in _steps(node.operation):
             tensor = _input(node)
-            known = taken if tensor is graph.input else learned.get(made_by[id(tensor)].name)
-            if known is not None:
-                wanted.append((tensor, _after(step, known, tensor.shape[1:]), step))
+            if (found := known(tensor)) is not None:
+                wanted.append((tensor, _after(step, found, tensor.shape[1:]), step))
     tensors = {id(tensor): tensor for tensor, _, _ in wanted if tensor is not graph.input}
     answers = []
     if tensors:
         answers = keras.tree.flatten(keras.Model(graph.input, list(tensors.values())).predict_on_batch(inputs))
     values = {id(graph.input): inputs, **dict(zip(tensors, answers, strict=True))}
     traces = {str(number): step(values[id(tensor)]) for number, (tensor, _, step) in enumerate(wanted)}
-    np.savez(target, allow_pickle=False, ranges=np.array([known for _, known, _ in wanted]), **traces)
+    np.savez(target, allow_pickle=False, ranges=np.array([found for _, found, _ in wanted]), **traces)
 
 
 def _input(node: Node) -> Any:
