@@ -19,9 +19,14 @@ UNKNOWN = ("…", "- ", "recall of ")  # left out, or what another machine's tra
 TABLE = re.compile(r"(\bN\b.*){4}")
 
 
+def shape(line: str) -> str:
+    """A line without its numbers, and without the estimator of ranges, of which several are as good."""
+    return shape_of(re.sub(r"int8 \w+, equalized(, bias corrected)?", "int8, equalized", line))
+
+
 def told(command: str, expected: list[str]) -> list[str]:
     """The lines that must be printed, without their numbers: sentences, not the rows of tables."""
-    lines = [line for line in map(shape_of, expected) if not line.startswith(UNKNOWN) and "─" not in line]
+    lines = [line for line in map(shape, expected) if not line.startswith(UNKNOWN) and "─" not in line]
     if " optimize " in command:
         return [line for line in lines if line.startswith(("wrote", "Sought:"))]
     return [line for line in lines if line.startswith(("PASS", "FAIL")) or not TABLE.search(line)]
@@ -40,7 +45,7 @@ def test_the_commands_lead_where_the_guide_says(tmp_path: Path) -> None:
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         refused = any(line.startswith("FAIL") or "not fit to calibrate" in line for line in expected)
         assert ran.returncode == int(refused), f"{command}\n{ran.stdout}"
-        printed = [shape_of(line) for line in ran.stdout.splitlines()]
+        printed = [shape(line) for line in ran.stdout.splitlines()]
         for line in told(command, expected):
             assert line in printed, f"{command}\n{line}\n{ran.stdout}"
 
