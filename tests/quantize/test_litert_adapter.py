@@ -17,6 +17,7 @@ from edgekit.quantize.observe import Statistics, observe
 from edgekit.quantize.plan import Plan
 from edgekit.runtime.interpreters import open_interpreter
 from edgekit.runtime.spec import Quantization
+from tests import models
 from tests.keras_models import SIDE, images
 from tests.session_models import without_spec
 
@@ -248,3 +249,24 @@ def test_every_scheme_runs_and_is_close(
     answers = open_interpreter(tmp_path / "q.tflite").run(unseen)
     assert 0 < np.abs(answers - expected).max() < tolerance
     assert unseen.shape[1:] == (SIDE, SIDE, 3)
+
+
+def test_an_operator_with_an_output_that_nothing_reads_stays_in_float(tmp_path: Path) -> None:
+    """As the first step of an unrolled LSTM has; quantized, TFLite would refuse it."""
+
+    def split(file: models.TFLiteFile) -> None:
+        mean = file.graph.operators[0]
+        halves = [file.tensor(f"half{number}", [1, models.SIDE, models.SIDE // 2, 3]) for number in range(2)]
+        axis = file.tensor("axis", [1], "INT32", np.array([2], np.int32))
+        file.operator("SPLIT", [axis, mean.inputs[0]], halves, "SplitOptions", numSplits=2)
+        mean.inputs = [halves[1], mean.inputs[1]]
+        file.graph.operators.insert(0, file.graph.operators.pop())
+
+    source, target = models.tflite(tmp_path / "source.tflite", batch=1, damage=split), tmp_path / "q.tflite"
+    pixels = images(20, 5, models.SIDE, models.SIDE)[0]
+    quantize(source, target, Plan("int8"), observe(source, pixels, "NHWC"))
+    assert Graph(target).types("SPLIT") == [(["INT32", "FLOAT32"], ["FLOAT32", "FLOAT32"])]
+    assert Graph(target).types("FULLY_CONNECTED")[0][0][1] == "INT8"
+    inputs = pixels.astype(np.float32)
+    expected, found = ([open_interpreter(path).run(image[None]) for image in inputs] for path in (source, target))
+    assert np.abs(np.array(found) - expected).max() < 0.05

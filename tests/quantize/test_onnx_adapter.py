@@ -154,3 +154,60 @@ def test_dynamic_helps_matrix_products(tmp_path: Path) -> None:
     unseen = images(9, 3, models.SIDE, models.SIDE)[0]
     expected = np.stack([models.expected(image) for image in unseen])
     assert np.abs(open_interpreter(target).run(unseen.astype(np.float32)) - expected).max() < 0.1
+
+
+def write_reader(path: Path, kind: str) -> Path:
+    """A network that reads an image row by row with an LSTM or a GRU, as tf2onnx and PyTorch write it."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng, side, hidden = np.random.default_rng(0), models.SIDE, 16
+    gates = {"LSTM": 4, "GRU": 3}[kind] * hidden
+    weights = {
+        "rows": np.array([1, side, 3 * side], np.int64),
+        "scale": np.array([1 / 255], np.float32),
+        "W": rng.normal(0, 0.3, (1, gates, 3 * side)).astype(np.float32),
+        "R": rng.normal(0, 0.2, (1, gates, hidden)).astype(np.float32),
+        "dense": rng.normal(0, 1, (hidden, 3)).astype(np.float32),
+        "first": np.array([0], np.int64),
+    }
+    nodes = [
+        helper.make_node("Mul", ["image", "scale"], ["scaled"], "mul"),
+        helper.make_node("Reshape", ["scaled", "rows"], ["sequence"], "reshape"),
+        helper.make_node("Transpose", ["sequence"], ["steps"], "transpose", perm=[1, 0, 2]),
+        helper.make_node(kind, ["steps", "W", "R"], ["", "state"], "reader", hidden_size=hidden),
+        helper.make_node("Squeeze", ["state", "first"], ["last"], "squeeze"),
+        helper.make_node("MatMul", ["last", "dense"], ["logits"], "matmul"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        kind,
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, side, side, 3])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 3])],
+        [numpy_helper.from_array(values, name) for name, values in weights.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), str(path))
+    return path
+
+
+def test_dynamic_quantizes_an_lstm(tmp_path: Path) -> None:
+    source, target = write_reader(tmp_path / "lstm.onnx", "LSTM"), tmp_path / "q.onnx"
+    quantize(source, target, Plan("dynamic"))
+    assert "DynamicQuantizeLSTM" in {node.op_type for node in load(target)[0].node}
+    assert target.stat().st_size < 0.5 * source.stat().st_size
+    unseen = images(9, 3, models.SIDE, models.SIDE)[0].astype(np.float32)
+    expected, found = ([open_interpreter(path).run(image[None]) for image in unseen] for path in (source, target))
+    assert np.abs(np.array(found) - expected).max() < 0.1 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    ("kind", "scheme", "hint"),
+    [("LSTM", "int8", "dynamic"), ("GRU", "int8", "float16"), ("GRU", "dynamic", "float16")],
+)
+def test_recurrent_layers_that_would_stay_in_float(tmp_path: Path, kind: str, scheme: str, hint: str) -> None:
+    source = write_reader(tmp_path / "source.onnx", kind)
+    statistics = observe(source, images(10, 3, models.SIDE, models.SIDE)[0], "NHWC") if scheme == "int8" else None
+    with pytest.raises(ConversionError, match=r"recurrent layers and loops in float|hold most weights") as raised:
+        quantize(source, tmp_path / "q.onnx", Plan(scheme), statistics)
+    assert raised.value.hint == f"Use --quantize {hint}."
+    assert not (tmp_path / "q.onnx").exists()
