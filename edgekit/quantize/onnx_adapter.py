@@ -72,7 +72,8 @@ def quantize(source: str, target: str, plan: dict[str, Any], ranges: dict[str, l
             source,
             target,
             op_types_to_quantize=list(DYNAMIC),
-            weight_type=quantization.QuantType.QInt8,
+            # Unsigned: products of signed weights overflow as below (an LSTM was wrong by 0.24, and so by 0.03).
+            weight_type=quantization.QuantType.QUInt8,
             nodes_to_exclude=kept,
         )
     else:

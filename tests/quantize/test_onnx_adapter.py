@@ -197,7 +197,7 @@ def test_dynamic_quantizes_an_lstm(tmp_path: Path) -> None:
     assert target.stat().st_size < 0.5 * source.stat().st_size
     unseen = images(9, 3, models.SIDE, models.SIDE)[0].astype(np.float32)
     expected, found = ([open_interpreter(path).run(image[None]) for image in unseen] for path in (source, target))
-    assert np.abs(np.array(found) - expected).max() < 0.1 * np.abs(expected).max()
+    assert np.abs(np.array(found) - expected).max() < 0.05  # signed weights overflow on some processors: 0.24
 
 
 @pytest.mark.parametrize(
