@@ -163,7 +163,7 @@ def write_reader(path: Path, kind: str) -> Path:
 
     rng, side, hidden = np.random.default_rng(0), models.SIDE, 16
     gates = {"LSTM": 4, "GRU": 3}[kind] * hidden
-    weights = {
+    weights: dict[str, Any] = {
         "rows": np.array([1, side, 3 * side], np.int64),
         "scale": np.array([1 / 255], np.float32),
         "W": rng.normal(0, 0.3, (1, gates, 3 * side)).astype(np.float32),
