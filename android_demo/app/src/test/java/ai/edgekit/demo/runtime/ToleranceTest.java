@@ -10,7 +10,7 @@ public final class ToleranceTest {
     @Test
     public void tolerancesAreThoseOfTheDocumentation() throws Exception {
         Map<?, ?> table = Cases.json(Cases.made("tolerances.json"));
-        assertEquals(6, table.size());
+        assertEquals(9, table.size());
         for (Map.Entry<?, ?> scheme : table.entrySet()) {
             Map<?, ?> row = (Map<?, ?>) scheme.getValue();
             for (DelegateKind kind : DelegateKind.values()) {
