@@ -102,7 +102,7 @@ GOOD = 'name = "pets"\ndata = "photos"\n'
         (GOOD + "[train]\nseed = -1\n", r"\[train\]: Training with seed -1"),
         (GOOD + '[convert]\ntflite = "int8"\n', r"'tflite' in \[convert\]"),
         (GOOD + "[convert]\ntflite = [8]\n", r"'tflite' in \[convert\]"),
-        (GOOD + '[convert]\ntflite = ["int4"]\n', "'tflite' can be: none, float16, dynamic, weight8, weight4, dynamic4"),
+        (GOOD + '[convert]\ntflite = ["int4"]\n', "'tflite' can be: none, float16, dynamic, weight8, weight4"),
         (GOOD + '[convert]\nonnx = ["int16x8"]\n', "'onnx' can be: none, float16, dynamic, int8"),
         (GOOD + "[convert]\nsamples = 1\n", r"'samples' in \[convert\] must be 2 or more"),
         (GOOD + "[gate]\nmax_drop = -1\n", "The gate's max_drop is -1"),
