@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -126,22 +127,28 @@ def test_an_interruption_ends_the_children(
     log = tmp_path / "pid"
     monkeypatch.setenv("EDGEKIT_TEST_LOG", str(log))
     monkeypatch.setattr(bench_module, "MAKE", "tests.optimize.in_child:wait")
-
-    def interrupt(running: Callable[[], bool]) -> None:
-        while not running():
-            time.sleep(0.01)
-        os.kill(os.getpid(), 2)
-
-    threading.Thread(target=interrupt, args=[lambda: log.exists() and log.read_text() != ""]).start()
+    _when_written(log, lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         Bench(material, {}).measure([Plan("none"), Plan("float16"), Plan("dynamic")])
     assert not Path(f"/proc/{log.read_text()}").exists()
     assert list(tmp_path.glob("row-*")) == []
 
 
-def test_a_stop_ends_calls_that_run_and_those_to_come() -> None:
+def test_a_stop_ends_calls_that_run_and_those_to_come(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    log = tmp_path / "pid"
+    monkeypatch.setenv("EDGEKIT_TEST_LOG", str(log))
     stop = child.Stop()
-    threading.Timer(0.5, stop.stop).start()
+    _when_written(log, stop.stop)
     for _ in range(2):
         with pytest.raises(ChildCrashed, match="SIGKILL"):
-            child.call("time:sleep", stopped_by=stop, secs=600)
+            child.call("tests.optimize.in_child:wait", stopped_by=stop)
+    assert not Path(f"/proc/{log.read_text()}").exists()
+
+
+def _when_written(log: Path, act: Callable[[], None]) -> None:
+    def wait() -> None:
+        while not (log.exists() and log.read_text()):
+            time.sleep(0.01)
+        act()
+
+    threading.Thread(target=wait).start()
