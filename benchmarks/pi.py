@@ -23,7 +23,7 @@ from edgekit.runtime.classify import Classifier
 from edgekit.runtime.pi.frames import all_frames
 from edgekit.runtime.pi.loop import Loop
 from edgekit.runtime.pi.outputs import JsonLines
-from edgekit.runtime.pi.sources import CAMERA_SIZE, Picture
+from edgekit.runtime.pi.pictures import CAMERA_SIZE, Picture
 from edgekit.runtime.preprocess import crop_box
 
 ROUNDS = 15

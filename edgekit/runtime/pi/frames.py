@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.runtime.errors import SourceError
-from edgekit.runtime.pi.sources import Source
+from edgekit.runtime.pi.pictures import Source
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds before a source that failed is opened again
 _TICK = 1.0  # seconds

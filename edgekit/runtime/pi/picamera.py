@@ -13,7 +13,7 @@ from contextlib import suppress
 import numpy as np
 
 from edgekit.runtime.errors import RuntimeMissingError, SourceError
-from edgekit.runtime.pi.sources import CAMERA_SIZE, Picture
+from edgekit.runtime.pi.pictures import CAMERA_SIZE, Picture
 from edgekit.runtime.spec import printable
 
 # picamera2's name for bytes in the order R, G, B; it names formats as DRM does, from the highest byte.
@@ -41,7 +41,7 @@ class PiCamera:
             return False
 
     def pictures(self) -> Generator[Picture]:
-        """See `edgekit.runtime.pi.sources.Source`."""
+        """See `edgekit.runtime.pi.pictures.Source`."""
         try:
             from picamera2 import Picamera2
         except ImportError as error:

@@ -18,7 +18,7 @@ from edgekit.runtime.modelfile import digest
 from edgekit.runtime.pi import machine, selftest
 from edgekit.runtime.pi.frames import Frame
 from edgekit.runtime.pi.loop import Loop, Result
-from edgekit.runtime.pi.sources import CAMERA_SIZE
+from edgekit.runtime.pi.pictures import CAMERA_SIZE
 from edgekit.runtime.spec import encode_scores
 
 ENGINES = {"litert": "LiteRT", "tflite-runtime": "TensorFlow Lite (tflite-runtime)", "onnxruntime": "ONNX Runtime"}

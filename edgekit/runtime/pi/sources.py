@@ -9,48 +9,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from edgekit.runtime import images
 from edgekit.runtime.errors import ImageError, RuntimeMissingError, SourceError
+from edgekit.runtime.pi.picamera import PiCamera
+from edgekit.runtime.pi.pictures import CAMERA_SIZE, Picture, Source
 from edgekit.runtime.spec import printable
 
-CAMERA_SIZE = 640, 480  # width, height: what every camera can, and more than most models take
 STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
 _OPEN_SECONDS = 10  # to connect to a stream, and to wait for its next frame
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One image of a source: its file's name, or the source's; RGB, uint8 [H, W, 3]."""
-
-    name: str
-    pixels: NDArray[np.uint8]
-
-
-class Source(Protocol):
-    """Something that gives pictures.
-
-    `live`: it goes on whether anybody looks or not, and may come back after it has failed; only its latest picture
-    counts. Another source ends, and each of its pictures counts.
-    """
-
-    name: str
-    live: bool
-
-    def pictures(self) -> Generator[Picture]:
-        """Open it and give its pictures; closing the generator releases it.
-
-        Raises:
-            SourceError: it cannot be opened, or fails; for a live source also when it ends.
-            RuntimeMissingError: what reads it is not installed.
-        """
-        ...
 
 
 def open_source(text: str, *, orientation: str = "exif", on_bad: Callable[[ImageError], None]) -> Source:
@@ -65,8 +34,6 @@ def open_source(text: str, *, orientation: str = "exif", on_bad: Callable[[Image
     Raises:
         SourceError: it is none of these.
     """
-    from edgekit.runtime.pi.picamera import PiCamera
-
     if text == "camera":
         return PiCamera(0) if PiCamera.present() else VideoSource(0, "camera", live=True)
     if match := re.fullmatch(r"picamera2(?::(\d{1,2}))?", text):

@@ -13,7 +13,7 @@ import pytest
 from edgekit.runtime.errors import ImageError, RuntimeMissingError, SourceError
 from edgekit.runtime.pi import frames as module
 from edgekit.runtime.pi.frames import LatestFrame, all_frames
-from edgekit.runtime.pi.sources import Picture
+from edgekit.runtime.pi.pictures import Picture
 
 
 class Scripted:

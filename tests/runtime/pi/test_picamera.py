@@ -15,7 +15,8 @@ import pytest
 
 from edgekit.runtime.errors import RuntimeMissingError, SourceError
 from edgekit.runtime.pi.picamera import PiCamera
-from edgekit.runtime.pi.sources import Picture, open_source
+from edgekit.runtime.pi.pictures import Picture
+from edgekit.runtime.pi.sources import open_source
 from tests.runtime.pi.test_sources import no_bad_one
 
 

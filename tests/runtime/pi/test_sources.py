@@ -12,7 +12,8 @@ from PIL import Image
 
 from edgekit.runtime.errors import ImageError, RuntimeMissingError, SourceError
 from edgekit.runtime.pi.picamera import PiCamera
-from edgekit.runtime.pi.sources import ImageFiles, Picture, VideoSource, open_source
+from edgekit.runtime.pi.pictures import Picture
+from edgekit.runtime.pi.sources import ImageFiles, VideoSource, open_source
 from tests import models
 from tests.conftest import Needs
 
