@@ -7,7 +7,6 @@ input. All layers are computed at once, by a copy of the file in which the given
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.core.embed import inline_weights
-from edgekit.core.errors import MissingExtraError, ModelFileError
+from edgekit.core.errors import ModelFileError
+from edgekit.quantize.onnx_session import load_graph, open_session
 from edgekit.quantize.taps import Activations
 from edgekit.runtime import modelfile
 from edgekit.runtime.spec import printable
@@ -113,13 +113,9 @@ def _cut(content: bytes, shapes: Mapping[str, tuple[int, ...]]) -> tuple[bytes, 
 
 class _IsolatedOnnx:
     def __init__(self, path: Path, shapes: Mapping[str, tuple[int, ...]], threads: int) -> None:
-        try:
-            import onnx
-        except ImportError as error:
-            raise MissingExtraError("Looking at the layers of an ONNX file", "onnx", "onnx") from error
-        import onnxruntime
+        model = load_graph(path)
+        import onnx  # there, or the line before has said that it is missing
 
-        model = onnx.load(os.fspath(path))
         graph = model.graph
         constants = {constant.name for constant in graph.initializer}
         self._input = next(str(tensor.name) for tensor in graph.input if tensor.name not in constants)
@@ -131,14 +127,7 @@ class _IsolatedOnnx:
         for name in self.names:
             graph.input.append(onnx.helper.make_tensor_value_info(GIVEN + name, onnx.TensorProto.FLOAT, None))
             graph.output.append(onnx.ValueInfoProto(name=name))
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 4
-        try:
-            self._session = onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's exceptions have no common base
-            raise ModelFileError(f"ONNX Runtime refuses {printable(path.name)} taken apart: {error}") from error
+        self._session = open_session(model, f"{path.name} taken apart", threads)
         asked = {value.name for value in self._session.get_inputs()}
         self._given = [name for name in self.names if GIVEN + name in asked]  # the last ones are read by nobody
 

@@ -8,7 +8,6 @@ ten times slower and rounds differently.)
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.core.embed import inline_weights
-from edgekit.core.errors import MissingExtraError, ModelFileError
+from edgekit.core.errors import ModelFileError
+from edgekit.quantize.onnx_session import load_graph, open_session
 from edgekit.runtime import modelfile
 from edgekit.runtime.spec import printable
 
@@ -154,13 +154,9 @@ class _OnnxTaps:
     """An activation that is quantized is read behind its QuantizeLinear, so that operators are still fused."""
 
     def __init__(self, path: Path, threads: int) -> None:
-        try:
-            import onnx
-        except ImportError as error:
-            raise MissingExtraError("Looking at the layers of an ONNX file", "onnx", "onnx") from error
-        import onnxruntime
+        model = load_graph(path)
+        import onnx  # there, or the line before has said that it is missing
 
-        model = onnx.load(os.fspath(path))
         self._quantized, plain = _onnx_activations(model)
         wanted = list(dict.fromkeys([*self._quantized, *plain]))
         outputs = {output.name: output for output in model.graph.output}
@@ -168,14 +164,7 @@ class _OnnxTaps:
         made_by = {name: self._quantized[name][0] if name in self._quantized else name for name in wanted}
         for name in dict.fromkeys([*made_by.values(), *outputs]):
             model.graph.output.append(outputs.get(name) or onnx.ValueInfoProto(name=name))
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 4
-        try:
-            self._session = onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's exceptions have no common base
-            raise ModelFileError(f"ONNX Runtime refuses {printable(path.name)}: {error}") from error
+        self._session = open_session(model, path.name, threads)
         real = {output.name for output in self._session.get_outputs() if _is_real_onnx(output.type)}
         self._made_by = {name: made for name, made in made_by.items() if name in self._quantized or made in real}
         self._input = self._session.get_inputs()[0].name
