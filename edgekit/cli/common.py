@@ -54,6 +54,13 @@ device_option = click.option(
     show_default=True,
     help="Where to train; auto takes GPUs where there are any.",
 )
+io_option = click.option(
+    "--io",
+    type=click.Choice(["uint8", "float32", "int8"]),
+    default="uint8",
+    show_default=True,
+    help="Type of the input: uint8 and float32 take pixels 0..255 and give float32 scores; int8 gives int8.",
+)
 weights_option = click.option("--weights", type=MODEL, metavar="FILE", help="The weights of an architecture in JSON.")
 lambda_option = click.option(
     "--allow-lambda", is_flag=True, help="Load Lambda layers. They run code from the file: only for files you trust."

@@ -30,13 +30,7 @@ from edgekit.cli import common
     show_default=True,
     help="How many of them to use, evenly over the classes.",
 )
-@click.option(
-    "--io",
-    type=click.Choice(["uint8", "float32", "int8"]),
-    default="uint8",
-    show_default=True,
-    help="Type of the input: uint8 and float32 take pixels 0..255 and give float32 scores; int8 gives int8.",
-)
+@common.io_option
 @common.weights_option
 @common.spec_options
 @common.seed_option

@@ -44,13 +44,7 @@ SHOWN = 16  # candidates in the live table, the latest: more than a terminal is 
     type=click.Choice(["android", "raspberry-pi", "any"]),
     help="Whose runtime must be able to run it.  [default: android for .tflite, any for .onnx]",
 )
-@click.option(
-    "--io",
-    type=click.Choice(["uint8", "float32", "int8"]),
-    default="uint8",
-    show_default=True,
-    help="Type of the input: uint8 and float32 take pixels 0..255 and give float32 scores; int8 gives int8.",
-)
+@common.io_option
 @click.option("--keep", type=click.Path(path_type=Path), metavar="FOLDER", help="Keep all candidates there.")
 @click.option(
     "--resume",

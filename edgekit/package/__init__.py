@@ -1,1 +1,1 @@
-"""Packages for devices: a signed Android app with a model inside."""
+"""Packages for devices: a signed Android app, and a folder for a Raspberry Pi."""

@@ -1,1 +1,1 @@
-"""What people look at: plots, and later the report page."""
+"""What people look at: the report page, and its plots."""

@@ -1,1 +1,1 @@
-"""Does a candidate answer like its reference? Parity statistics and the gate."""
+"""Does a candidate answer like its reference, and where not? Parity statistics, the gate, drift by layers."""
