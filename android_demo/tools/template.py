@@ -26,6 +26,7 @@ from android_demo.tools.errors import ToolError
 FORMAT = 1
 TEMPLATE = ROOT.parent / "edgekit/package/android/template.zip"
 LICENSE = ROOT.parent / "LICENSE"
+NOTICES = ROOT / "THIRD_PARTY_NOTICES.txt"  # of what is compiled into the native libraries
 ABIS = ("arm64-v8a", "armeabi-v7a", "x86_64")
 PROJECT = (
     *("README.md", "settings.gradle", "build.gradle", "gradle.properties", "gradle"),
@@ -63,7 +64,7 @@ def sources_sha256(runtime: str | None = None) -> str:
     """The digest of all that a template is built from: sources, tools and locked artifacts (or another runtime)."""
     files = [file for name in (*PROJECT, "tools") for file in _files(ROOT / name)]
     digest = hashlib.sha256((runtime or "").encode())
-    for file in sorted({*files, LICENSE}):
+    for file in sorted({*files, LICENSE, NOTICES}):
         name, content = os.path.relpath(file, ROOT.parent).encode(), file.read_bytes()
         for part in (name, content):
             digest.update(len(part).to_bytes(8))
@@ -108,8 +109,9 @@ def _native_libraries(fetched: Group) -> Iterator[tuple[str, bytes]]:
 
 
 def _licences(fetched: Group) -> dict[str, bytes]:
-    """edgekit's licence, and each that a library of TensorFlow Lite carries; a text that repeats is written once."""
-    texts = {LICENSE.read_bytes(): "edgekit"}
+    """edgekit's licence, each that a library of TensorFlow Lite carries (a text that repeats is written once), and the
+    notices of what these are made of."""
+    texts = {LICENSE.read_bytes(): "edgekit", NOTICES.read_bytes(): "third-party"}
     for one, path in fetched.files.items():
         if path.suffix == ".aar":
             with zipfile.ZipFile(path) as library:

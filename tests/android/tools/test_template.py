@@ -48,6 +48,7 @@ def test_what_is_in_it(ready: Checkout) -> None:
     }
     assert "Apache License" in licences
     assert "Caffe" in licences  # TensorFlow's own notice of a third party
+    assert all(name in licences for name in ("XNNPACK", "cpuinfo", "Mozilla Public License Version 2.0"))
     for abi in template.ABIS:
         assert {f"lib/{abi}/libtensorflowlite_jni.so", f"lib/{abi}/libtensorflowlite_gpu_jni.so"} <= set(names)
     assert {"project/settings.gradle", "project/app/build.gradle", f"project/{JAVA.partition('/')[2]}"} <= set(names)
@@ -67,6 +68,7 @@ def test_it_is_out_of_date_when_a_source_changes(checkout: Checkout) -> None:
     assert "out of date: make android" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_lambda_is_refused(ready: Checkout) -> None:
     source = ready.root / JAVA
     source.write_text(source.read_text().rstrip().removesuffix("}") + "static Runnable late = () -> { };\n}\n")
