@@ -50,6 +50,10 @@ class Gate:
                 raise EdgekitError(f"The gate's {name} is {value:g}.",
                                    f"It must lie between {lowest} and {highest}." if highest < math.inf
                                    else "It must be a number above 0.")
+        share = self.min_agreement
+        if share is not None and 0 < share <= 1:  # a gate that everything passes
+            raise EdgekitError(f"The gate's min_agreement is {share:g} %, which says nothing.",
+                               f"It is in per cent: {share * 100:g} for a share of {share:g}.")
 
     def limits(self, labelled: bool) -> dict[str, float]:
         """The limits that apply to data with labels or without, by name, as a verdict keeps them."""

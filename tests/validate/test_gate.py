@@ -154,6 +154,12 @@ def test_impossible_limits_are_refused(limits: dict[str, Any]) -> None:
     assert caught.value.exit_code == 2
 
 
+def test_an_agreement_that_is_a_share_is_no_gate_that_everything_passes() -> None:
+    with pytest.raises(EdgekitError, match=r"min_agreement is 0.98 %") as caught:
+        Gate(min_agreement=0.98)
+    assert caught.value.hint == "It is in per cent: 98 for a share of 0.98."
+
+
 def test_the_limits_that_apply() -> None:
     assert Gate().limits(labelled=True) == {"max_drop": 1.0}
     assert Gate().limits(labelled=False) == {"min_agreement": 98.0}
