@@ -1,4 +1,4 @@
-"""Data and models that many tests share, each made once a session: every TensorFlow process takes seconds.
+"""Data and models that many tests share, each made once: every TensorFlow process takes seconds.
 
 The images are noise in which one colour is brightest, and the models say which (`tests/keras_models.py`). What
 `edgekit train` and `edgekit convert` make of them is made here once, by the functions that users call.
@@ -7,7 +7,10 @@ The images are noise in which one colour is brightest, and the models say which 
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import functools
+import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
 PHOTOS = 60
 MANY = 480
+
+Once = Callable[[str, Callable[[Path], Any]], tuple[Path, Any]]
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,25 @@ def without_spec(source: Path, target: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Fills a folder once for all workers of pytest-xdist; gives it, and what was said (JSON) when it was filled."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+
+    def folder(name: str, fill: Callable[[Path], Any]) -> tuple[Path, Any]:
+        made, said = base / f"once-{name}", base / f"once-{name}.json"
+        with (base / f"once-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not said.exists():
+                made.mkdir(exist_ok=True)  # there, if another worker failed to fill it
+                said.write_text(json.dumps(fill(made)))
+        return made, json.loads(said.read_text())
+
+    return folder
+
+
+@pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of class folders with 20 PNG files each, 20×16 pixels."""
     folder = tmp_path_factory.mktemp("data") / "photos"
@@ -97,12 +121,10 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def keras_files(needs: Needs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def keras_files(needs: Needs, once: Once) -> Path:
     """The folder that `tests.keras_models.write` fills."""
     needs.module("tensorflow", "pip install 'edgekit[keras]'")
-    folder = tmp_path_factory.mktemp("keras")
-    child.call("tests.keras_models:write", folder=str(folder))
-    return folder
+    return once("keras", lambda folder: child.call("tests.keras_models:write", folder=str(folder)))[0]
 
 
 @pytest.fixture(scope="session")
@@ -127,16 +149,21 @@ def with_spec(keras_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
 
 
 @pytest.fixture(scope="session")
-def float_tflite(with_spec: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def float_tflite(with_spec: Callable[[str], Path], once: Once) -> Path:
     """`rescaled.keras` as float32 `.tflite` with float32 in and out."""
-    return convert(with_spec("rescaled"), tmp_path_factory.mktemp("float") / "float.tflite", io="float32").path
+    return _float(with_spec("rescaled"), "float.tflite", once)
 
 
 @pytest.fixture(scope="session")
-def float_onnx(needs: Needs, with_spec: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def float_onnx(needs: Needs, with_spec: Callable[[str], Path], once: Once) -> Path:
     """`rescaled.keras` as float32 `.onnx` with float32 in and out."""
     needs.module("tf2onnx", "pip install 'edgekit[onnx]'")
-    return convert(with_spec("rescaled"), tmp_path_factory.mktemp("float") / "float.onnx", io="float32").path
+    return _float(with_spec("rescaled"), "float.onnx", once)
+
+
+def _float(source: Path, name: str, once: Once) -> Path:
+    folder, _ = once(name, lambda folder: str(convert(source, folder / name, io="float32").path))
+    return folder / name
 
 
 @pytest.fixture(scope="session")
@@ -173,11 +200,11 @@ def hard_relu6(with_spec: Callable[[str], Path], many: Path, tmp_path_factory: p
 
 
 @pytest.fixture(scope="session")
-def folded(needs: Needs, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def folded(needs: Needs, once: Once) -> dict[str, Any]:
     """See `tests.train.qat_in_child.networks`; and the folder that it filled."""
     needs.module("tensorflow", "pip install 'edgekit[keras]'")
-    folder = tmp_path_factory.mktemp("folded")
-    return {"folder": folder, **child.call("tests.train.qat_in_child:networks", folder=str(folder))}
+    folder, said = once("folded", lambda folder: child.call("tests.train.qat_in_child:networks", folder=str(folder)))
+    return {"folder": folder, **said}
 
 
 def nchw_logits(values: NDArray[np.float32]) -> NDArray[np.float32]:

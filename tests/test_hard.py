@@ -16,6 +16,8 @@ from edgekit.validate.statistics import Parity
 from tests import hard
 from tests.session_models import TrainedOnce
 
+pytestmark = pytest.mark.slow
+
 LOST = 20.0  # points of top-1: what a person meets as "int8 lost 20 points", at the least
 
 
@@ -31,7 +33,7 @@ def of_int8(float_file: Path, data: Path) -> Parity | None:
     return validate(float_file, [target], data).candidates[0].parity
 
 
-@pytest.mark.parametrize("kind", ["tflite", pytest.param("onnx", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["tflite", "onnx"])
 def test_a_network_with_relu(trained: TrainedOnce, hard_cnn: Path, many: Path, tmp_path: Path, kind: str) -> None:
     easy = convert(trained.result.path, tmp_path / f"easy.{kind}").path
     made = convert(hard_cnn, tmp_path / f"hard.{kind}").path
@@ -45,7 +47,6 @@ def test_a_network_with_relu(trained: TrainedOnce, hard_cnn: Path, many: Path, t
     assert lost is None or (lost.drop is not None and lost.drop > LOST)
 
 
-@pytest.mark.slow
 def test_a_network_with_relu6(with_spec: Callable[[str], Path], hard_relu6: Path, many: Path, tmp_path: Path) -> None:
     easy = convert(with_spec("rescaled"), tmp_path / "easy.tflite").path
     made = convert(hard_relu6, tmp_path / "hard.tflite").path
@@ -58,7 +59,6 @@ def test_a_network_with_relu6(with_spec: Callable[[str], Path], hard_relu6: Path
     assert lost is None or lost.agreement < 1 - LOST / 100
 
 
-@pytest.mark.slow
 def test_every_layer_of_the_network_is_scaled_or_those_asked_for(
     trained: TrainedOnce, hard_cnn: Path, tmp_path: Path
 ) -> None:

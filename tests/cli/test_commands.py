@@ -175,7 +175,7 @@ def test_convert_as_json(run: Run, float_tflite: Path, many: Path, tmp_path: Pat
     }
 
 
-@pytest.mark.parametrize("kind", ["tflite", "onnx"])
+@pytest.mark.parametrize("kind", ["tflite", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_convert_somebody_elses_file_directly(
     run: Run, request: pytest.FixtureRequest, tmp_path: Path, kind: str
 ) -> None:

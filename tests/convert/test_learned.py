@@ -18,6 +18,8 @@ from edgekit.runtime.spec import InputSpec, ModelSpec, OutputSpec, Preprocess
 from tests.conftest import Needs
 from tests.train.qat_in_child import LABELS, SIDE
 
+pytestmark = pytest.mark.slow
+
 ACTIVATIONS = {"blocks": "softmax", "nested": "logits", "branches": "sigmoid"}
 
 
@@ -30,7 +32,7 @@ def specced(folded: dict[str, Any], name: str, target: Path) -> Path:
     return target
 
 
-@pytest.mark.parametrize("target", ["tflite", pytest.param("onnx", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("target", ["tflite", "onnx"])
 @pytest.mark.parametrize("name", ["blocks", "nested", "branches"])
 def test_every_activation_has_a_range(
     needs: Needs, folded: dict[str, Any], tmp_path: Path, name: str, target: str
@@ -49,7 +51,6 @@ def test_every_activation_has_a_range(
     assert learned & set(found.ranges.values())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["blocks", "nested", "branches"])
 def test_the_int8_file_answers_like_its_float_one(folded: dict[str, Any], tmp_path: Path, name: str) -> None:
     source = specced(folded, name, tmp_path / f"{name}.keras")

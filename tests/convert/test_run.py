@@ -80,7 +80,7 @@ def test_keras_to_onnx(float_onnx: Path, keras_answers: dict[str, NDArray[np.flo
     assert spec_of(float_onnx).provenance.tools.keys() >= {"keras", "tf2onnx", "onnx"}
 
 
-@pytest.mark.parametrize("target", ["tflite", "onnx"])
+@pytest.mark.parametrize("target", ["tflite", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_normalisation_goes_into_the_graph(
     with_spec: Callable[[str], Path], keras_answers: dict[str, NDArray[np.float32]], tmp_path: Path, target: str
 ) -> None:
@@ -94,6 +94,7 @@ def test_normalisation_goes_into_the_graph(
     assert np.abs(scores(path, probes()) - softmax(keras_answers["bgr"])).max() < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["tflite", "onnx"])
 def test_one_sigmoid_with_two_labels(
     with_spec: Callable[[str], Path],

@@ -12,6 +12,8 @@ from edgekit.core import child
 from edgekit.runtime.interpreters import open_interpreter
 from tests.keras_models import SIDE
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -191,6 +191,7 @@ def parent(tmp_path: Path) -> Any:
     started = tmp_path / "started"
     code = "from edgekit.core import child\nchild.call('tests.core.in_child:sleep', started=sys.argv[1])"
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"
+    code = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); {code}"  # nohup would have it ignored
     process = subprocess.Popen([sys.executable, "-c", code, str(started)], stderr=subprocess.PIPE, text=True)
     try:
         wait_until(started.exists, "the child starts")

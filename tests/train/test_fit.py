@@ -77,6 +77,7 @@ def test_the_file_knows_how_it_is_fed(trained: TrainedOnce, photos: Path) -> Non
     assert 0 <= seen.minimum < seen.mean < seen.maximum <= 255
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(trained: TrainedOnce, photos: Path, tmp_path: Path) -> None:
     again = train(photos, tmp_path / "again.keras", **trained.arguments)
     assert again.history == trained.result.history

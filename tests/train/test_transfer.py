@@ -34,6 +34,7 @@ def fitted(needs: Needs, photos: Path, tmp_path_factory: pytest.TempPathFactory)
     return train(photos, target, **LITE, on_progress=progress.append), progress
 
 
+@pytest.mark.slow
 def test_a_head_learns_from_few_images(fitted: Fitted) -> None:
     result, _ = fitted
     assert result.images == {"training": 51, "validation": 0, "held out": 9}
@@ -46,6 +47,7 @@ def test_a_head_learns_from_few_images(fitted: Fitted) -> None:
     assert result.parameters > 3_000_000
 
 
+@pytest.mark.slow
 def test_its_scores_are_calibrated_by_images_that_the_head_did_not_see(fitted: Fitted) -> None:
     calibration = fitted[0].spec.output.calibration
     assert 0.2 < calibration.temperature < 5
@@ -54,6 +56,7 @@ def test_its_scores_are_calibrated_by_images_that_the_head_did_not_see(fitted: F
     assert any("of 51 images are answered surely" in note for note in fitted[0].notes)
 
 
+@pytest.mark.slow
 def test_progress_names_what_is_done(fitted: Fitted) -> None:
     stages = [figures["stage"] for figures in fitted[1]]
     assert stages == sorted(stages)  # features, head
@@ -61,6 +64,7 @@ def test_progress_names_what_is_done(fitted: Fitted) -> None:
     assert [figures["done"] for figures in fitted[1] if figures["stage"] == "features"] == [32, 51]
 
 
+@pytest.mark.slow
 def test_the_file_answers_as_training_did(fitted: Fitted) -> None:
     result = fitted[0]
     models = Models([result.path])
