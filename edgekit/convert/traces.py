@@ -71,9 +71,9 @@ def _as_it_is(x: NDArray[Any]) -> NDArray[Any]:
     return x
 
 
-def _after(step: Step, known: Range, shape: tuple[int, ...]) -> Range:
-    """The range after a step that is monotone in each element."""
-    ends = [step(np.full((1, *shape), end)) for end in known]
+def _after(step: Step, known: Range, shape: tuple[int | None, ...]) -> Range:
+    """The range after a step that is monotone in each element; sides that are open do not matter."""
+    ends = [step(np.full((1, *(side or 1 for side in shape)), end)) for end in known]
     return min(0.0, *(float(end.min()) for end in ends)), max(0.0, *(float(end.max()) for end in ends))
 
 

@@ -145,7 +145,7 @@ class _Quantizing:
         if affine:
             values = []
             for end in known:
-                image = np.full((1, *tensors[0].shape[1:]), end, np.float32)
+                image = np.full((1, *(side or 1 for side in tensors[0].shape[1:])), end, np.float32)
                 args, kwargs = keras.tree.map_structure(partial(_instead, tensors[0], image), given)
                 values.append(keras.ops.convert_to_numpy(node.operation(*args, **kwargs)))
             known = (float(np.min(values)), float(np.max(values)))
@@ -214,6 +214,10 @@ def _layers() -> dict[str, Any]:
         limits = ops.stop_gradient(ops.maximum(largest, LEAST))
         return fake_quant(kernel, -limits, limits, num_bits=8, narrow_range=True, axis=-1)
 
+    def finished(layer: Any, made: Any) -> Any:
+        """With bias and activation, which a layer that is called more than once has kept."""
+        return layer.activation(ops.add(made, layer.bias) if layer.use_bias else made)
+
     class Range(keras.layers.Layer):  # type: ignore[misc]  # Keras is untyped
         """Follows the extremes of what passes, and rounds it to 256 values between them."""
 
@@ -245,7 +249,7 @@ def _layers() -> dict[str, Any]:
             made = ops.conv(
                 x, self.rounded(), strides=self.strides, padding=self.padding, dilation_rate=self.dilation_rate
             )
-            return ops.add(made, self.bias)
+            return finished(self, made)
 
     class DepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc]
         """Rounds its kernel by output channel."""
@@ -259,7 +263,7 @@ def _layers() -> dict[str, Any]:
             made = ops.depthwise_conv(
                 x, self.rounded(), strides=self.strides, padding=self.padding, dilation_rate=self.dilation_rate
             )
-            return ops.add(made, self.bias)
+            return finished(self, made)
 
     class Conv2DTranspose(keras.layers.Conv2DTranspose):  # type: ignore[misc]
         """Rounds its kernel by output channel, the third axis."""
@@ -272,7 +276,7 @@ def _layers() -> dict[str, Any]:
                 x, self.rounded(), strides=self.strides, padding=self.padding, output_padding=self.output_padding,
                 dilation_rate=self.dilation_rate,
             )
-            return ops.add(made, self.bias)
+            return finished(self, made)
 
     class Dense(keras.layers.Dense):  # type: ignore[misc]
         """Rounds its kernel with one scale."""
@@ -282,7 +286,7 @@ def _layers() -> dict[str, Any]:
             return fake_quant(self.kernel, -limit, limit, num_bits=8, narrow_range=True)
 
         def call(self, x: Any) -> Any:
-            return ops.add(ops.matmul(x, self.rounded()), self.bias)
+            return finished(self, ops.matmul(x, self.rounded()))
 
     made = {cls.__name__: cls for cls in (Conv2D, DepthwiseConv2D, Conv2DTranspose, Dense)}
     return {"range": Range, **made}

@@ -103,7 +103,7 @@ class _Folding:
         import keras
 
         clone = self._clones.get(id(operation))
-        if clone is None:
+        if clone is None or not getattr(operation, "weights", None):  # with none, each call has a range of its own
             config = operation.get_config()
             if "dtype" in config:
                 config["dtype"] = "float32"

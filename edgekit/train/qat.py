@@ -82,7 +82,6 @@ def fine_tune(
     sets = [dataset.subset(part) for part in stratified_split(dataset, fractions, seed)]
     if held_out is not None:
         sets[2] = held_out
-    digest = modelfile.digest(source)
     said = settings.said(f"--from {printable(source.name)}", always=("epochs", "seed"))
     made = dataclasses.replace(
         spec,
@@ -96,7 +95,7 @@ def fine_tune(
     )
     identity = {
         **{name: value for name, value in dataclasses.asdict(settings).items() if name != "device"},
-        "model": digest,
+        "model": files.sha256(source),  # with its spec: images are prepared by it
         "data": dataset.digest(),
         "held-out data": held_out.digest() if held_out else "",
         "versions": made.provenance.tools,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,8 +97,9 @@ class Request:
         """What a network gives for the images of a part, float32 [N, outputs]."""
         images = self.ranges[part]
         batches = [images[start : start + features.AT_ONCE] for start in range(0, len(images), features.AT_ONCE)]
+        outputs = math.prod(model.output_shape[1:])  # some networks end with a map of 1×1
         answers = [features.answer(model, self.pixels.read(batch).astype(np.float32)) for batch in batches]
-        return np.concatenate([np.zeros((0, int(model.output_shape[-1])), np.float32), *answers])
+        return np.concatenate([np.zeros((0, outputs), np.float32), *(one.reshape(-1, outputs) for one in answers)])
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ def networks(folder: str) -> dict[str, Any]:
     import keras
 
     keras.utils.set_random_seed(0)
-    made = {"blocks": _blocks(), "nested": _nested(), "branches": _branches(), "sequential": _sequential()}
+    made = {"blocks": _blocks(), "nested": _nested(), "branches": _branches(), "sequential": _sequential(),
+            "twice": _twice()}  # fmt: skip
     return {
         "folded": {name: _folded(model, Path(folder) / f"{name}.keras") for name, model in made.items()},
         "refused": {name: _refusal(model) for name, model in _unfit().items()},
@@ -91,6 +92,22 @@ def _branches() -> Any:
     return _stirred(keras.Model(image, layers.Dense(1, activation="sigmoid", name="answer")(x)))
 
 
+def _twice() -> Any:
+    """Layers that are called twice: a convolution with an activation and no bias, and an activation."""
+    import keras
+
+    layers = keras.layers
+    image = keras.Input((SIDE, SIDE, 3), name="image")
+    x = layers.Rescaling(1 / 127.5, -1.0, name="normalise")(image)
+    shared = layers.Conv2D(4, 3, activation="tanh", use_bias=False, name="shared")
+    again = layers.ReLU(name="again")
+    left = again(layers.Conv2D(6, 1, name="left")(shared(x)))
+    right = again(layers.Conv2D(6, 1, kernel_initializer=keras.initializers.RandomNormal(0, 5), name="right")(
+        shared(layers.Rescaling(-1.0, name="negative")(x))))
+    x = layers.GlobalAveragePooling2D(name="pool")(layers.Add(name="add")([left, right]))
+    return keras.Model(image, layers.Dense(LABELS, name="scores")(x))
+
+
 def _sequential() -> Any:
     import keras
 
@@ -132,10 +149,13 @@ def _folded(model: Any, target: Path) -> dict[str, Any]:
     simulation = fake_quant.simulate(graph, lambda x: x, (0.0, 255.0), lambda x: x)
     _measure(simulation, graph, images)
     learned_ranges.add(target, simulation.ranges())
+    simulated = simulation.model.predict(images, verbose=0)
     with keras.saving.custom_object_scope({}):
         loaded = keras.saving.load_model(target)
     return {
         "difference": float(np.abs(loaded.predict(images, verbose=0) - before).max()),
+        "simulated": float(np.abs(simulated - before).max() / np.abs(before).max()),
+        "ranges": simulation.ranges(),
         "unchanged": bool(np.array_equal(model.predict(images, verbose=0), before)),
         "layers": {operation.name: type(operation).__name__ for operation in loaded.operations},
         "modules": sorted({type(operation).__module__.partition(".")[0] for operation in loaded.operations}),

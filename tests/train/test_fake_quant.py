@@ -51,3 +51,13 @@ def test_ranges_of_pixels_are_known_through_functions_too(folded: dict[str, Any]
     found = folded["places"]["nested"]
     assert found["divide"][1:] == [False, 0, 2]
     assert found["subtract"][1:] == [False, -1, 1]
+
+
+@pytest.mark.parametrize("name", ["blocks", "branches", "sequential", "twice"])
+def test_int8_in_simulation_is_near_the_network(folded: dict[str, Any], name: str) -> None:
+    assert folded["folded"][name]["simulated"] < 0.05
+
+
+def test_an_activation_that_is_called_twice_has_two_ranges(folded: dict[str, Any]) -> None:
+    found = folded["folded"]["twice"]["ranges"]
+    assert found["again_1"][1] > 2 * found["again"][1] > 0
