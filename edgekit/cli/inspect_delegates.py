@@ -88,7 +88,8 @@ def _reasons(placement: Placement, groups: dict[tuple[str, str], list[int]]) -> 
         for reason in dict.fromkeys(answer.reason for answer in answers if answer.reason):
             count = sum(answer.reason == reason for answer in answers)
             what = f"{name} ({kind}{f'; {count} of {len(numbers)}' if count < len(numbers) else ''})"
-            yield f"{placement.name}{'*' if answers[0].taken and reason else ''}: {what}: {reason}"
+            taken = any(answer.taken and answer.reason == reason for answer in answers)
+            yield f"{placement.name}{'*' if taken else ''}: {what}: {reason}"
 
 
 def _document(found: Fitness) -> dict[str, Any]:

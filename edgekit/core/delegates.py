@@ -67,22 +67,18 @@ def _placement(graph: Graph, delegate: str) -> Placement:
     constants = {index for index, tensor in enumerate(graph.tensors) if tensor.constant}
     constants.update(output for number in unpacking for output in graph.operators[number].outputs)
     answers = [_takes(operator, graph, constants, table) for operator in graph.operators]
-    for number in unpacking:  # they go where their weights are used
-        [output] = graph.operators[number].outputs
-        users = [user for user, operator in enumerate(graph.operators) if output in operator.inputs]
-        if users and all(answers[user].taken for user in users):
-            answers[number] = Taken(True, "", "")
-        else:
-            answers[number] = Taken(False, "its weights are used on the CPU", "")
+    _place_unpacking(graph, unpacking, answers)
     breaks = next(_breaks(graph, table), "")
     if breaks:
         answers = [Taken(False, breaks, "")] * len(answers)
     islands = _islands(graph, [answer.taken for answer in answers])
     if table["largest"] and islands:
-        largest = max((part for taken, part in islands if taken), key=len, default=set())
+        # What unpacks weights could begin anywhere, and does not count (TFLite: FP16GraphPartitionHelper).
+        largest = max((part for taken, part in islands if taken), key=lambda part: len(part - unpacking), default=set())
         for taken, part in islands:
             for number in part if taken and part is not largest else ():
                 answers[number] = Taken(False, "it takes only the largest island", "")
+        _place_unpacking(graph, unpacking, answers)
         islands = _islands(graph, [answer.taken for answer in answers])
     total = sum(operator.macs for operator in graph.operators)
     on_it = sum(operator.macs for operator, answer in zip(graph.operators, answers, strict=True) if answer.taken)
@@ -94,6 +90,15 @@ def _placement(graph: Graph, delegate: str) -> Placement:
         macs=on_it / total if total else None,
         breaks=breaks,
     )
+
+
+def _place_unpacking(graph: Graph, unpacking: set[int], answers: list[Taken]) -> None:
+    """What unpacks weights goes where they are used."""
+    for number in unpacking:
+        [output] = graph.operators[number].outputs
+        users = [user for user, operator in enumerate(graph.operators) if output in operator.inputs]
+        taken = bool(users) and all(answers[user].taken for user in users)
+        answers[number] = Taken(taken, "" if taken else "its weights are used on the CPU", "")
 
 
 def _takes(operator: GraphOperator, graph: Graph, constants: set[int], table: dict[str, Any]) -> Taken:

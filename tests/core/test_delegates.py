@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from edgekit.core.delegates import DELEGATES, Placement, placements
 from tests import models
 from tests.android import networks
 from tests.core.delegate_cases import cases
+from tests.validate.edited import edited
 
 
 def placed(path: Path) -> dict[str, Placement]:
@@ -120,3 +122,28 @@ def test_the_tables_are_whole() -> None:
             assert known.issuperset(rule["for"])
         for key in {key for rule in table["rules"] for key in rule}:
             assert f"`{key}`" in document["about"] or key == "source", key
+
+
+def test_what_unpacks_weights_does_not_make_an_island_large(schemes: dict[str, Path], tmp_path: Path) -> None:
+    own = 0
+
+    def custom(model: Any, tensors: dict[str, Any]) -> None:
+        nonlocal own
+        from ai_edge_litert import schema_py_generated as schema
+
+        code = schema.OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = 32
+        code.customCode = "Own"
+        model.operatorCodes.append(code)
+        kinds = [model.operatorCodes[one.opcodeIndex].builtinCode for one in model.subgraphs[0].operators]
+        own = kinds.index(schema.BuiltinOperator.ADD)
+        model.subgraphs[0].operators[own].opcodeIndex = len(model.operatorCodes) - 1
+
+    graph = read_graphs(edited(schemes["float16"], tmp_path / "m.tflite", custom))[0]
+    [gpu] = [one for one in placements(graph) if one.delegate == "gpu"]
+    names = [operator.name for operator in graph.operators]
+    taken = {number for number, one in enumerate(gpu.operators) if one.taken and names[number] != "DEQUANTIZE"}
+    assert taken == {number for number in range(own + 1, len(names)) if names[number] != "DEQUANTIZE"}
+    unpacked = [one.taken for one, name in zip(gpu.operators, names, strict=True) if name == "DEQUANTIZE"]
+    assert 0 < sum(unpacked) < len(unpacked)
+    assert gpu.islands == 1
