@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgekit.core.embed import inline_weights
 from edgekit.core.errors import ModelFileError
-from edgekit.quantize.taps import output_scale
+from edgekit.quantize.taps import OUTPUT_SUFFIX, output_scale
 from edgekit.runtime import modelfile
 
 # Operators that only change how numbers are stored; what they make is the tensor that they read.
@@ -23,7 +23,8 @@ PASSING = {"QUANTIZE", "DEQUANTIZE", "CAST", "QuantizeLinear", "DequantizeLinear
 # Operators that only put numbers elsewhere.
 MOVING = {"TRANSPOSE", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze",
           "Identity", "Dropout"}  # fmt: skip
-SUFFIXES = ("_quantized", "_dequant", "_float", "_QuantizeLinear_Output", "_DequantizeLinear_Output", ":0")
+SUFFIXES = ("_quantized", "_dequant", "_float", OUTPUT_SUFFIX, "_QuantizeLinear_Output", "_DequantizeLinear_Output",
+            ":0")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -332,14 +333,16 @@ def channel_gains(
                 continue
             channels = shapes[name][axes[name]]
             after = gains.get(node.outputs[0]) if node.outputs else None
-            gain = _gain(node, after, channels)
+            gain = _gain(node, after, channels, last=axes[name] == len(shapes[name]) - 1)
             mean = gain.mean() if gain is not None else 0.0
             if gain is not None and mean > 0 and np.isfinite(mean):
                 gains[name] = gains.get(name, np.zeros(channels)) + gain / mean
     return {name: gain / gain.mean() for name, gain in gains.items()}
 
 
-def _gain(node: Node, after: NDArray[np.float64] | None, channels: int) -> NDArray[np.float64] | None:
+def _gain(
+    node: Node, after: NDArray[np.float64] | None, channels: int, *, last: bool
+) -> NDArray[np.float64] | None:
     weight = node.weight
     if weight is not None and weight.values is not None:
         squares = np.square(weight.values, dtype=np.float64)
@@ -348,13 +351,17 @@ def _gain(node: Node, after: NDArray[np.float64] | None, channels: int) -> NDArr
         else:
             gain = squares.sum(tuple(axis for axis in range(squares.ndim) if axis != weight.outputs))
             gain = gain if after is None else gain * after
-        return _folded(gain, channels)
-    return _folded(after, channels) if node.kind in _CHANNELWISE and after is not None else None
+            last = False  # the outputs of a channel lie side by side
+        return _folded(gain, channels, last)
+    return _folded(after, channels, last) if node.kind in _CHANNELWISE and after is not None else None
 
 
-def _folded(gain: NDArray[np.float64], channels: int) -> NDArray[np.float64] | None:
-    """Gains of as many channels; a flattened map, whose channels come again and again, is summed up."""
-    return gain.reshape(-1, channels).sum(0) if len(gain) % channels == 0 and channels > 1 else None
+def _folded(gain: NDArray[np.float64], channels: int, last: bool) -> NDArray[np.float64] | None:
+    """Gains of as many channels: a map that was flattened is summed up, whose channels came last or first."""
+    if len(gain) % channels or channels == 1:
+        return None
+    summed: NDArray[np.float64] = gain.reshape(-1, channels).sum(0) if last else gain.reshape(channels, -1).sum(1)
+    return summed
 
 
 def shapes_of(activations: dict[str, NDArray[Any]]) -> dict[str, tuple[int, ...]]:

@@ -22,6 +22,7 @@ from edgekit.convert.float_core import float_core, probe_pixels
 from edgekit.core import child, probe
 from edgekit.core.errors import EdgekitError, MissingExtraError, ModelFileError
 from edgekit.data.dataset import Dataset
+from edgekit.data.splits import evenly
 from edgekit.quantize.isolate import isolate
 from edgekit.quantize.taps import Activations, Taps, open_taps
 from edgekit.runtime import modelfile, preprocess
@@ -221,7 +222,7 @@ def _compare(pair: _Pair, classes: dict[str, str] | None, data: Dataset, on_prog
     ours, theirs = pair.reference, pair.candidate
     threads = os.cpu_count() or 1
     mine, other = open_taps(ours.path, threads), open_taps(theirs.path, threads)
-    chosen = np.unique(np.linspace(0, len(data) - 1, min(MAX_IMAGES, len(data))).round().astype(int)).tolist()
+    chosen = evenly(len(data), MAX_IMAGES)
     tensor, candidate_tensor = _feeds(pair, data, chosen[0])
     expected = mine.run(tensor)
     shapes = layer_files.shapes_of(expected)
