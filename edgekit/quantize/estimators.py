@@ -26,6 +26,7 @@ PERCENTILE = 1e-4  # of the values, at either end
 STEPS = 64  # of each end's way to 0 that mse tries
 ROUNDS = 4  # after which neither end moves, nearly always
 STRIDE = 8  # bins between the ranges that entropy tries
+FAR = 4  # times the width of the histogram: values further from 0 are left as they are
 
 _Values = NDArray[np.float64]
 
@@ -101,13 +102,16 @@ def _entropy(values: _Values, counts: _Values, low: float, high: float, levels: 
     both = low < 0 < high
     levels = levels // 2 if both else levels
     width = (values[-1] - values[0]) / (len(values) - 1)
+    if max(abs(low), abs(high)) > FAR * (values[-1] - values[0]):
+        return low, high  # next to no levels lie within what was seen, wherever it is cut
     places = np.round(np.abs(values) / width).astype(np.int64)
     histogram = np.bincount(places, counts).astype(np.float64)
-    histogram[0] = min(histogram[0], histogram[1])  # a ReLU's zeros lose nothing, and would outweigh all others
-    sizes = [*range(levels, len(histogram), STRIDE), len(histogram)]
-    divergences = [_divergence(histogram, size, levels) for size in sizes if size <= len(histogram)]
-    if not divergences:
+    if len(histogram) < levels:
         return low, high
+    histogram[0] = min(histogram[0], histogram[1])  # a ReLU's zeros lose nothing, and would outweigh all others
+    first = int(np.argmax(histogram > 0))  # of values that stay away from 0, a cut must leave more than the outermost
+    sizes = [size for size in range(levels, len(histogram), STRIDE) if size >= first + levels] + [len(histogram)]
+    divergences = [_divergence(histogram, size, levels) for size in sizes]
     limit = (sizes[int(np.argmin(divergences))] - 1) * width
     return max(low, -limit), min(high, limit)
 

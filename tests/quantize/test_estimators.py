@@ -146,3 +146,13 @@ def test_every_range_holds_zero_and_lies_in_what_was_seen(method: str) -> None:
         assert low < high
     assert ranged(np.full(9, 3.0), method) == (0, 3)
     assert ranged(np.zeros(9), method) == (0, 0)
+
+
+def test_entropy_keeps_values_that_stay_away_from_0() -> None:
+    bell = RNG.normal(0, 1, 20_000)
+    for low in np.linspace(0.1, 0.4, 31):
+        values = low + (1 - low) * (bell - bell.min()) / np.ptp(bell)
+        for sign in (1, -1):
+            assert np.abs(ranged(sign * values, "entropy")).max() > 0.8
+    assert ranged(np.append(1000 + bell / 100, [999.0, 1001.0]), "entropy") == (0, 1001)
+    assert ranged(np.array([1 - 1e-7, 1 + 1e-7]), "entropy") == pytest.approx((0, 1))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.data.splits import evenly
 from edgekit.quantize.evidence.finding import REFUSAL, WARNING, Finding
 from edgekit.runtime.classify import to_scores
 from edgekit.runtime.spec import ModelSpec, printable
@@ -32,6 +33,7 @@ DOUBTFUL_ACCURACY, DOUBTFUL_INFORMATION = 0.8, 0.2
 SATURATED = 60.0  # nats between the best and the second score; trained models measure 2 to 20
 STILL = 0.1  # nats; images of one class move scores by more
 OVERSURE = 0.4
+TOLD_APART = 0.25  # of the way from chance to all right, in the mean over the classes
 GUESSED = 0.2  # how often who always says the commonest class is right as often
 
 
@@ -124,10 +126,8 @@ def examine(
             yield other
             return
     if found.truth is not None and found.accuracy is not None:
-        counts = np.bincount(found.truth)
         sure = found.confidence - found.accuracy >= OVERSURE
-        guessed = _tail(round(found.accuracy * len(pixels)), len(pixels), counts.max() / len(pixels)) > GUESSED
-        if (counts > 0).sum() > 1 and (guessed or sure):
+        if len(set(found.truth.tolist())) > 1 and (sure or _guessed(found, found.truth, found.accuracy)):
             yield Finding(
                 "answers",
                 WARNING,
@@ -155,8 +155,18 @@ def _doubtful(found: Answers) -> bool:
     return found.information < DOUBTFUL_INFORMATION * possible
 
 
+def _guessed(found: Answers, truth: NDArray[np.integer], accuracy: float) -> bool:
+    """Whether who always says the commonest class would be right as often, and classes are told apart hardly better."""
+    counts = np.bincount(truth)
+    present = counts > 0
+    recall = np.bincount(truth, found.scores.argmax(1) == truth)[present] / counts[present]
+    chance = 1 / present.sum()
+    as_often = _tail(round(accuracy * len(truth)), len(truth), counts.max() / len(truth))
+    return bool(as_often > GUESSED and recall.mean() < chance + TOLD_APART * (1 - chance))
+
+
 def _better_feeding(found: Answers, pixels: NDArray[np.uint8], run: Run, spec: ModelSpec) -> Finding | None:
-    some = np.linspace(0, len(pixels) - 1, min(len(pixels), MOST_JUDGED)).round().astype(int)
+    some = np.array(evenly(len(pixels), MOST_JUDGED))
     found, values = found.part(some), pixels[some].astype(np.float32)
     mean, std = np.asarray(spec.preprocess.mean, np.float32), np.asarray(spec.preprocess.std, np.float32)
     best: tuple[tuple[bool, float], Feeding, Answers] | None = None
@@ -252,10 +262,10 @@ def _entropy(probabilities: NDArray[np.floating]) -> float:
 
 
 def _tail(successes: int, trials: int, probability: float) -> float:
-    """The probability of as many successes or more."""
-    return sum(
-        math.comb(trials, k) * probability**k * (1 - probability) ** (trials - k) for k in range(successes, trials + 1)
-    )
+    """The probability of as many successes or more; `probability` lies between 0 and 1, and is neither."""
+    ways = [math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1) for k in range(trials + 1)]
+    success, failure = math.log(probability), math.log1p(-probability)
+    return sum(math.exp(ways[k] + k * success + (trials - k) * failure) for k in range(successes, trials + 1))
 
 
 def _joined(values: tuple[float, ...]) -> str:

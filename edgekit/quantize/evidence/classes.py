@@ -53,4 +53,6 @@ def examine(truth: NDArray[np.integer], labels: Sequence[str]) -> Iterator[Findi
 
 def _at_least(count: int, mean: float) -> float:
     """The probability that a Poisson variable is `count` or more."""
+    if mean <= 0:
+        return float(count == 0)
     return 1 - sum(math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) for k in range(count))

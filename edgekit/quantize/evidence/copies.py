@@ -34,7 +34,7 @@ def examine(pixels: NDArray[np.uint8], names: list[str], data: Dataset, source: 
     """
     groups = alike(pixels)
     copies = len(data) - len({data.content_sha256(index) for index in range(len(data))})
-    if len(groups) == 1:
+    if len(groups) == 1 and _same(pixels):
         yield Finding(
             "one image",
             REFUSAL,
@@ -79,6 +79,12 @@ def alike(pixels: NDArray[np.uint8]) -> list[list[int]]:
     for position, group in enumerate(first.tolist()):
         groups.setdefault(group, []).append(position)
     return list(groups.values())
+
+
+def _same(pixels: NDArray[np.uint8]) -> bool:
+    """Whether they are one image in each pixel, too: a camera that never moves gives thumbnails that are alike."""
+    first = pixels[0].astype(np.float32)
+    return all(float(np.square(image - first).mean()) <= ALIKE**2 for image in pixels)
 
 
 def _thumbnail(image: NDArray[np.uint8]) -> NDArray[np.float64]:

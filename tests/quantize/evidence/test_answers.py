@@ -125,6 +125,34 @@ def test_a_single_sigmoid_and_logits() -> None:
     assert answers.read(np.full((30, 1), -90.0, np.float32), None, logits).margin == 90
 
 
+@pytest.mark.parametrize("accuracy", [0.1, 0.75, 0.95])
+def test_thousands_of_images(accuracy: float) -> None:
+    truth = np.arange(5000) % 3
+    scores = np.full((5000, 3), 0.1, np.float32)
+    scores[np.arange(5000), np.where(np.arange(5000) < accuracy * 5000, truth, (truth + 1) % 3)] = 0.8
+    found = answers.Answers(scores, truth, 2.0)
+    pixels = np.zeros((5000, 1, 1, 3), np.uint8)
+    seen = list(answers.examine(found, pixels, lambda values: scores[: len(values)], said(0, 1), only_if_doubtful=True))
+    assert any("itself gets only" in finding.what for finding in seen) == (accuracy < 0.5)
+
+
+def test_a_rare_class_does_not_make_a_good_model_doubtful() -> None:
+    truth = np.array([0] * 195 + [1] * 5)
+    given = np.array([0] * 196 + [1] * 4)
+    scores = np.where(np.eye(3)[given] == 1, 0.9, 0.05).astype(np.float32)
+    pixels = np.zeros((200, 1, 1, 3), np.uint8)
+
+    def examine(scores: NDArray[np.float32]) -> list[Finding]:
+        found = answers.Answers(scores, truth, 2.0)
+        return list(answers.examine(found, pixels, lambda values: scores[: len(values)], said(0, 1),
+                                    only_if_doubtful=True))
+
+    assert examine(scores) == []
+    given[np.arange(100, 105)], given[196:] = 1, 0  # as often right, but by saying the commonest
+    [finding] = examine(np.where(np.eye(3)[given] == 1, 0.9, 0.05).astype(np.float32))
+    assert "itself gets only" in finding.what
+
+
 def test_few_images_say_nothing() -> None:
     run, made = network(0, 1), said(0, 1)
     few = PIXELS[:19]

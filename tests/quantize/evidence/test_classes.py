@@ -28,3 +28,9 @@ def test_uneven_classes() -> None:
     [found] = classes.examine(truth, ["cat", "dog"])
     assert found.what == "The classes are uneven: 95 images of cat, 5 of dog."
     assert list(classes.examine(np.array([0] * 70 + [1] * 30), ["cat", "dog"])) == []
+
+
+def test_many_images() -> None:
+    [found] = classes.examine(np.zeros(5000, int), ["cat", "dog"])
+    assert found.what == "1 of 2 classes have no image: dog."
+    assert list(classes.examine(np.arange(20_000) % 10, TEN)) == []

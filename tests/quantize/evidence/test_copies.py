@@ -48,3 +48,12 @@ def test_findings(tmp_path: Path) -> None:
     same[::2, ::4, ::4] ^= 1
     [refusal] = copies.examine(same, NAMES, data, "data")
     assert (refusal.level, refusal.kind) == ("refusal", "one image")
+
+
+def test_a_camera_that_never_moves_is_not_one_image(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    noisy = np.clip(scene(1) + rng.normal(0, 4, (30, *scene(1).shape)), 0, 255).astype(np.uint8)
+    np.savez(tmp_path / "data.npz", x=noisy)
+    [finding] = copies.examine(noisy, NAMES, open_dataset(tmp_path / "data.npz"), "data")
+    assert finding.level == "warning"
+    assert finding.what.startswith("29 of 30 images are practically the same as others")
