@@ -161,7 +161,8 @@ def print_optimized(found: Optimized) -> None:
         common.tell(line)
     if found.output is not None and found.winner is not None:
         winner = found.rows[found.winner]
-        common.tell(f"wrote {found.output}: {winner.name}, {size(winner.size_bytes or 0)}")
+        written = size(found.output.stat().st_size)
+        common.tell(f"wrote {found.output}: {winner.name}, {written} with its golden answers and the verdict")
 
 
 def _columns(rows: Sequence[Row], labelled: bool) -> dict[str, list[str]]:

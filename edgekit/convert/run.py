@@ -19,6 +19,7 @@ from edgekit.convert.learned import PROBED, LearnedRanges, by_tensor
 from edgekit.core import embed, files, fitness, golden, learned_ranges, probe
 from edgekit.core.errors import ConversionError, EdgekitError
 from edgekit.data.dataset import open_dataset
+from edgekit.data.splits import evenly
 from edgekit.data.stream import BadImages, readable
 from edgekit.quantize import calibration
 from edgekit.quantize.calibration import Calibration
@@ -212,5 +213,5 @@ def _warnings(comparison: check.Comparison, findings: Sequence[Finding]) -> Iter
 
 def _golden_candidates(chosen: Calibration | None, spec: ModelSpec) -> Iterator[NDArray[np.uint8]]:
     if chosen is not None:
-        for index in range(min(GOLDEN_CANDIDATES, len(chosen.images))):
+        for index in evenly(len(chosen.images), GOLDEN_CANDIDATES):
             yield chosen.images.read(index, spec.preprocess.orientation)

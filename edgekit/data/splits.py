@@ -60,6 +60,12 @@ def folds(dataset: Dataset, count: int, seed: int) -> list[list[int]]:
     return [sorted(part) for part in parts]
 
 
+def evenly(count: int, most: int) -> list[int]:
+    """At most so many positions out of `count`, from the first to the last: folders list class after class."""
+    positions = np.linspace(0, count - 1, min(count, most)).round().astype(int)
+    return [int(position) for position in np.unique(positions)]
+
+
 def stratified_sample(dataset: Dataset, count: int, seed: int) -> list[int]:
     """Sorted indices of at most `count` distinct images, as evenly over the classes as possible.
 

@@ -198,6 +198,6 @@ class Bench:
         try:
             found = json.loads(self.path(plan).with_suffix(".json").read_text("utf-8"))
             row = Row(**{**found, "plan": Plan.from_json(found["plan"])})
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
         return row if row.plan == plan and row.status in (OK, UNFIT) and self.path(plan).is_file() else None

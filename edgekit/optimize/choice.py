@@ -23,8 +23,8 @@ ORDER = {
 CLOSENESS = ("agreement", "difference")  # what decides among equals
 
 
-def misses(row: Row, gate: Gate, labelled: bool) -> list[str]:
-    """The budgets that a measured candidate does not keep to, in words."""
+def misses(row: Row, gate: Gate, labelled: bool, stamp_bytes: int = 0) -> list[str]:
+    """The budgets that a measured candidate does not keep to, in words; its stamp will add so many bytes."""
     limits = gate.limits(labelled)
     found = []
     for name, value, form in (
@@ -36,8 +36,10 @@ def misses(row: Row, gate: Gate, labelled: bool) -> list[str]:
     least, agreement = limits.get("min_agreement"), row.agreement
     if least is not None and agreement is not None and 100 * agreement < least:
         found.append(f"an agreement of {100 * agreement:.2f} % is below {least:g}")
-    if gate.max_size_bytes is not None and row.size_bytes is not None and row.size_bytes > gate.max_size_bytes:
-        found.append(f"{size(row.size_bytes)} are above {size(gate.max_size_bytes)}")
+    most = gate.max_size_bytes
+    if most is not None and row.size_bytes is not None and row.size_bytes + stamp_bytes > most:
+        golden = f" and {size(stamp_bytes)} of golden answers" if stamp_bytes else ""
+        found.append(f"{size(row.size_bytes)}{golden} are above {size(most)}")
     return found
 
 

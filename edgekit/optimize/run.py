@@ -7,17 +7,18 @@ import json
 import os
 import platform
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgekit.convert import check
+from edgekit.convert import check, finish
 from edgekit.convert.calibrate import findings_about
 from edgekit.convert.float_core import source_spec
 from edgekit.core import files, fitness, probe, versions
-from edgekit.core.errors import DataError, EdgekitError
+from edgekit.core.errors import ConversionError, DataError, EdgekitError
 from edgekit.core.resume import WorkFolder, work_folder
 from edgekit.data.dataset import Dataset, open_dataset
 from edgekit.data.labels import align
@@ -31,12 +32,14 @@ from edgekit.optimize.training import train_on, training_data
 from edgekit.quantize import calibration
 from edgekit.quantize.evidence.finding import WARNING
 from edgekit.quantize.observe import Statistics
+from edgekit.quantize.plan import Plan
 from edgekit.runtime import preprocess
 from edgekit.runtime.classify import to_scores
 from edgekit.runtime.interpreters import open_interpreter
 from edgekit.runtime.spec import ModelSpec, printable
+from edgekit.validate import stamp
 from edgekit.validate.gate import FAIL, Gate
-from edgekit.validate.optimized import OBJECTIVES, Optimized, Row
+from edgekit.validate.optimized import OBJECTIVES, OK, UNFIT, Optimized, Row
 from edgekit.validate.run import Validation, validate
 
 TARGETS = ("android", "raspberry-pi", "any")
@@ -108,10 +111,10 @@ def optimize(
     dataset = readable(data if isinstance(data, Dataset) else open_dataset(Path(data)), bad)
     if dataset.labels is not None:
         align(dataset.labels, spec.labels, str(dataset.source), source.name)  # better now than at the end
+    parts = _all_readable(split(dataset, seed), spec, bad)
     training = None
     if allow_training is not None:
-        training = training_data(source, spec, Path(allow_training), bad)
-    parts = split(dataset, seed)
+        training = training_data(source, spec, Path(allow_training), [parts.selection, parts.final], bad)
     identity = {
         "model": files.sha256(source),
         "data": dataset.digest(),
@@ -126,9 +129,10 @@ def optimize(
         material, parts = _prepare(source, spec, kind, parts, bad, folder, io, target, allow_lambda, on_event)
         bench = Bench(material, latencies or {}, on_event)
 
-        def train_first() -> None:
+        def train_first() -> str:
             assert training is not None
             bench.trained = _train(source, training, parts, kind, folder, material, seed, allow_lambda, on_event)
+            return f"{len(training):,} images that nothing is judged by"
 
         search = Search(
             bench.measure,
@@ -138,22 +142,26 @@ def optimize(
             labelled=material.truth is not None,
             objective=objective,
             width=bench.workers,
+            stamp_bytes=0 if gate.max_size_bytes is None else _stamp_bytes(material, spec, parts.final),
             on_step=lambda step: on_event({"step": step}),
         )
         search.try_schemes(("int8",) if io == "int8" else SCHEMES[kind], material.core.has_learned)
         search.repair()
         search.select()
         search.train()
+        if not any(row.status in (OK, UNFIT) for row in search.rows):
+            raise ConversionError(f"No candidate could be made. {search.rows[0].name}: {search.rows[0].reason}")
         search.conclude()
         winner, final = search.winner, None
         if winner is not None:
             on_event({"stage": f"Judging {search.rows[winner].name} on the final part"})
-            final = _judge(source, bench.path(search.rows[winner].plan), folder, parts, gate, bad, allow_lambda)
-        rows = _keep(search.rows, bench, keep) if keep is not None else search.rows
+            final = _judge(source, bench.path(search.rows[winner].plan), folder, parts, gate, allow_lambda)
         written = final is not None and final.candidates[0].judgement.outcome != FAIL
         if written:
             files.copy(_winner_file(folder, kind), output)
             probe.mark_vetted(output)
+        rows = _keep(search.rows, bench, keep) if keep is not None else search.rows
+        if written:
             folder.clear()
     return Optimized(
         source=source,
@@ -220,9 +228,20 @@ def _check(
     if output.resolve() == source.resolve():
         raise EdgekitError(f"The output {printable(str(output))} is the source itself.", "Name another file with -o.")
     files.check_target(output)
-    if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
-        raise EdgekitError(f"--keep {printable(str(keep))} exists and is no empty folder.", "Name a new folder.")
+    if keep is not None:
+        if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+            raise EdgekitError(f"--keep {printable(str(keep))} exists and is no empty folder.", "Name a new folder.")
+        parent = next(each for each in keep.absolute().parents if each.exists())
+        if not parent.is_dir():
+            raise EdgekitError(f"{printable(str(parent))} is no folder.", "Choose another --keep.")
+        files.check_target(parent / "folder", "--keep")
     return kind, target
+
+
+def _all_readable(parts: Parts, spec: ModelSpec, bad: BadImages) -> Parts:
+    """Without the images of the final part that cannot be decoded: better now than when all the work is done."""
+    good = map_images(lambda image: None, parts.final, bad, orientation=spec.preprocess.orientation)
+    return dataclasses.replace(parts, final=parts.final.subset([index for index, _ in good]))
 
 
 def _prepare(
@@ -264,7 +283,7 @@ def _train(
     source: Path, data: Dataset, parts: Parts, kind: str, folder: WorkFolder, material: Material, seed: int,
     allow_lambda: bool, on_event: OnEvent,
 ) -> Core:
-    """Train the source on without the images that candidates are judged by; gives the float core of the result."""
+    """Train the source on; gives the float core of the result."""
     output, stage = folder.path / "trained.keras", "Training with fake quantization"
     on_event({"stage": stage})
 
@@ -275,7 +294,6 @@ def _train(
     train_on(
         source,
         data,
-        [parts.selection, parts.final],
         parts.calibration,
         output,
         seed=seed,
@@ -285,12 +303,25 @@ def _train(
     return make_core("trained", output, source_spec(output), kind, material.chosen, folder.path, allow_lambda)
 
 
+def _stamp_bytes(material: Material, spec: ModelSpec, final: Dataset) -> int:
+    """What the verdict and the golden answers will add to a candidate, measured on the float core."""
+    core, plan = material.core, Plan("none")
+    with tempfile.TemporaryDirectory(prefix="edgekit-") as folder, finish.running("The conversion to float"):
+        made = finish.quantized(core.path, spec, plan, io="float32", statistics=None, work=Path(folder))
+        finished = finish.finished_spec(
+            spec, core.source, made, plan, io="float32", step=material.step, calibration_sha256=""
+        )
+        target = Path(folder) / core.path.name
+        finish.opened(made, finished, target)
+        return stamp.size_with(target, stamp.answers(target, final)) - target.stat().st_size
+
+
 def _winner_file(folder: WorkFolder, kind: str) -> Path:
     return folder.path / f"row-winner.{kind}"
 
 
 def _judge(
-    source: Path, candidate: Path, folder: WorkFolder, parts: Parts, gate: Gate, bad: BadImages, allow_lambda: bool
+    source: Path, candidate: Path, folder: WorkFolder, parts: Parts, gate: Gate, allow_lambda: bool
 ) -> Validation:
     """Stamp a copy of the winner with what it is worth on the final part.
 
@@ -298,17 +329,14 @@ def _judge(
     """
     copy = _winner_file(folder, candidate.suffix.lstrip("."))
     files.copy(candidate, copy)
-    found = validate(
+    return validate(
         source,
         [copy],
         parts.final,
         gate=dataclasses.replace(gate, max_latency_ms=None),
         stamp=True,
-        max_bad=bad.max_bad - len(bad.skipped),
         allow_lambda=allow_lambda,
     )
-    bad.skipped += found.skipped
-    return found
 
 
 def _keep(rows: list[Row], bench: Bench, folder: Path) -> list[Row]:

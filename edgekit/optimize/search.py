@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from edgekit.core.errors import ConversionError
+from edgekit.core.errors import EdgekitError
 from edgekit.optimize import choice
 from edgekit.quantize.plan import LEARNED, RANGES, Plan
 from edgekit.validate.gate import Gate
@@ -31,20 +31,23 @@ class Search:
     Args:
         measure: gives a row for each plan.
         rank: measures how sensitive each layer is to a plan.
-        train_first: trains the model, so that plans with learned ranges can be measured; None where it must not.
+        train_first: trains the model, so that plans with learned ranges can be measured, and says on which images;
+            None where it must not.
         width: how many candidates are measured at once where one after the other would do.
+        stamp_bytes: what golden answers and the verdict will add to a candidate's size.
     """
 
     def __init__(
         self,
         measure: Measure,
         rank: Callable[[Plan], list[Sensitivity]],
-        train_first: Callable[[], None] | None,
+        train_first: Callable[[], str] | None,
         *,
         gate: Gate,
         labelled: bool,
         objective: str,
         width: int,
+        stamp_bytes: int = 0,
         on_step: Callable[[Step], None] = lambda step: None,
     ) -> None:
         self.rows: list[Row] = []
@@ -52,7 +55,7 @@ class Search:
         self.sensitivity: list[Sensitivity] = []
         self._measure, self._rank, self._train_first = measure, rank, train_first
         self._gate, self._labelled, self._objective, self._width = gate, labelled, objective, width
-        self._on_step = on_step
+        self._stamp_bytes, self._on_step = stamp_bytes, on_step
 
     @property
     def winner(self) -> int | None:
@@ -110,7 +113,7 @@ class Search:
             return
         try:
             self.sensitivity = self._rank(row.plan)
-        except ConversionError as error:
+        except EdgekitError as error:
             self._note(f"The layers of {row.name} could not be measured: {error.message}", [base])
             return
         # Layers with next to none of the noise cannot mend it, however small they are.
@@ -122,12 +125,15 @@ class Search:
             for count in range(len(order))
         ]
         tried: list[int] = []
-        while plans:
-            tried += self._try(plans[: self._width])
-            plans = plans[self._width :]
-            enough = self._objective != "accuracy" and any(self.rows[index].meets for index in tried)
-            if enough or self._hopeless(tried[-1]):
-                break
+        for start in range(0, len(plans), self._width):
+            for measured in self._measure(plans[start : start + self._width]):
+                tried.append(self._add(measured))  # those behind the last one are as if they had not been measured
+                enough = self._objective != "accuracy" and self.rows[tried[-1]].meets
+                if enough or self._hopeless(tried[-1]):
+                    break
+            else:
+                continue
+            break
         if not tried:
             self._note(f"No layer of {row.name} could be measured alone.", [base])
             return
@@ -140,7 +146,7 @@ class Search:
 
     def train(self) -> None:
         """int8 after quantization-aware training, where that is allowed and nothing else is good enough."""
-        base = self._best_int8()
+        base = self._best_int8(whole=True)
         if self._train_first is None or base is None:
             return
         row = self.rows[base]
@@ -152,12 +158,12 @@ class Search:
             self._note(f"The model was not trained: {reason}.", [base])
         else:
             try:
-                self._train_first()
-            except ConversionError as error:
+                images = self._train_first()
+            except EdgekitError as error:  # whatever is wrong with it, what was found without it stays
                 self._note(f"Quantization-aware training failed: {error.message}", [base])
                 return
             tried = self._try([Plan("int8", LEARNED)])
-            self._note(f"Trained with fake quantization. {self._compared(tried)}", tried)
+            self._note(f"Trained with fake quantization on {images}. {self._compared(tried)}", tried)
 
     def conclude(self) -> None:
         """Say at the end what each row lost by."""
@@ -165,28 +171,35 @@ class Search:
         for index, row in enumerate(self.rows):
             if index == winner:
                 continue
-            lost = reasons.get(index) or row.reason or "; ".join(choice.misses(row, self._gate, self._labelled))
+            lost = reasons.get(index) or row.reason or "; ".join(self._misses(row))
             self.rows[index] = dataclasses.replace(row, lost_because=lost)
 
     def _try(self, plans: Sequence[Plan]) -> list[int]:
-        first = len(self.rows)
-        for row in self._measure(plans):
-            within = row.status == OK and not choice.misses(row, self._gate, self._labelled)
-            self.rows.append(dataclasses.replace(row, meets=within))
-        return list(range(first, len(self.rows)))
+        return [self._add(row) for row in self._measure(plans)]
+
+    def _add(self, row: Row) -> int:
+        within = row.status == OK and not self._misses(row)
+        self.rows.append(dataclasses.replace(row, meets=within))
+        return len(self.rows) - 1
 
     def _note(self, text: str, rows: Sequence[int] = ()) -> None:
         self.trail.append(Step(text, tuple(rows)))
         self._on_step(self.trail[-1])
 
-    def _best_int8(self) -> int | None:
-        """The closest to the source of those that can still be changed: learned ranges belong to one very model."""
+    def _misses(self, row: Row) -> list[str]:
+        return choice.misses(row, self._gate, self._labelled, self._stamp_bytes)
+
+    def _best_int8(self, whole: bool = False) -> int | None:
+        """The closest to the source of those that can still be changed: learned ranges belong to one very model.
+
+        `whole`: of those without layers in float.
+        """
         return choice.closest(
             self.rows,
             [
                 index
                 for index, row in enumerate(self.rows)
-                if row.plan.scheme == "int8" and row.plan.ranges != LEARNED
+                if row.plan.scheme == "int8" and row.plan.ranges != LEARNED and not (whole and row.plan.keep_float)
             ],
         )
 
@@ -196,7 +209,7 @@ class Search:
         perfect = dataclasses.replace(
             row, drop=None if row.drop is None else min(0.0, row.drop), agreement=1.0, mean_difference=0.0, meets=True
         )
-        if missing := choice.misses(perfect, self._gate, self._labelled):
+        if missing := self._misses(perfect):
             return f"whatever it answers, {'; '.join(missing)}"
         best, reasons = choice.choose([*self.rows, perfect], self._objective)
         if best == len(self.rows):

@@ -17,6 +17,7 @@ import numpy as np
 from edgekit.convert import check
 from edgekit.core import child
 from edgekit.core.errors import ChildCrashed, ChildLimit
+from edgekit.data.splits import evenly
 from edgekit.quantize import litert_adapter, onnx_adapter
 from edgekit.quantize.estimators import estimate
 from edgekit.quantize.observe import Statistics
@@ -49,7 +50,7 @@ def rank(
         plan: how it is quantized, of scheme int8.
         core: the float core, repaired already where the plan says so, and `statistics` those of its activations.
         spec: a file with the source's spec as JSON.
-        pixels: a `.npy` of images to measure on, uint8 [N, height, width, channels]; the first `IMAGES` are used.
+        pixels: a `.npy` of images to measure on, uint8 [N, height, width, channels]; `IMAGES` of them are used.
         classes: of Keras' layers (`edgekit.validate.layer_names.keras_classes`); None where there are none.
         memory: bytes that the child may use.
         on_layer: called with the name of each layer when it is measured.
@@ -80,7 +81,8 @@ def rank(
             )
             break
         except (ChildCrashed, ChildLimit):
-            left = left[1 + next(number for number, layer in enumerate(left) if layer not in noise) :]
+            unknown = [number for number, layer in enumerate(left) if layer not in noise]
+            left = left[1 + unknown[0] :] if unknown else []
     found = []
     total = sum(noise.values())
     for tensor, (kind, weight) in weights.items():
@@ -105,7 +107,8 @@ def measure(
     """
     wanted, of_source = Plan.from_json(plan), ModelSpec.from_json(Path(spec).read_bytes())
     ranges: Any = estimate(Statistics.load(Path(statistics)), wanted.ranges)
-    images = np.load(pixels, mmap_mode="r")[:IMAGES]
+    images = np.load(pixels, mmap_mode="r")
+    images = images[evenly(len(images), IMAGES)]
     everything = [node.outputs[0] for node in layer_files.read(Path(core)).nodes if node.outputs]
     expected = check.run_float(open_interpreter(Path(core)), images, of_source.input.layout)
     power = float(np.square(expected, dtype=np.float64).sum())

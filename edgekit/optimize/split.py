@@ -56,6 +56,10 @@ def split(data: Dataset, seed: int) -> Parts:
     shares = {part: min(share, MOST.get(part, count) / count) for part, share in SHARES.items()}
     shares["final"] = 1 - shares["calibration"] - shares["selection"]
     parts = stratified_split(distinct, list(shares.values()), seed)
+    for place, most in enumerate(MOST.values()):  # classes of few images give more than their share
+        sample = stratified_sample(distinct.subset(parts[place]), most, seed)
+        kept = [parts[place][index] for index in sample]
+        parts[2], parts[place] = sorted({*parts[2], *parts[place]} - set(kept)), kept
     if any(len(part) < share * count / 2 for part, share in zip(parts, shares.values(), strict=True)):
         parts = stratified_split(distinct.unlabelled(), list(shares.values()), seed)
         notes.append("the classes are too small to be split one by one, so images were split without regard to them")

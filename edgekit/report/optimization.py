@@ -103,10 +103,10 @@ def _outcome(found: Optimized) -> Html:
 
 
 def _budgets(found: Optimized) -> str:
-    gate = found.gate
+    gate, agreement = found.gate, found.gate.limits(found.labelled).get("min_agreement")
     limits = [
         f"at most {gate.max_drop:g} point{'' if gate.max_drop == 1 else 's'} of top-1 lost" if found.labelled else "",
-        f"agreement of at least {gate.min_agreement:g} %" if gate.min_agreement is not None else "",
+        f"agreement of at least {agreement:g} %" if agreement is not None else "",
         f"at most {size(gate.max_size_bytes)}" if gate.max_size_bytes is not None else "",
         f"at most {gate.max_latency_ms:g} ms" if gate.max_latency_ms is not None else "",
     ]
@@ -137,7 +137,7 @@ def _candidates(found: Optimized) -> Iterator[Html]:
 
 def _plots(found: Optimized) -> Iterator[Html]:
     share = "top-1" if found.labelled else "agreement"
-    wanted = None if found.gate.min_agreement is None else found.gate.min_agreement / 100
+    wanted = found.gate.limits(found.labelled).get("min_agreement", 0.0) / 100 or None
     if found.labelled:
         wanted = None if found.reference_top1 is None else found.reference_top1 - found.gate.max_drop / 100
     limit = found.gate.max_size_bytes

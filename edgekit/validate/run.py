@@ -11,21 +11,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.core import embed, golden, probe
 from edgekit.core.errors import DataError, EdgekitError, SpecError
 from edgekit.data.dataset import Dataset, open_dataset
 from edgekit.data.labels import align
 from edgekit.data.stream import BadImages, readable
 from edgekit.runtime import modelfile, preprocess
-from edgekit.runtime.classify import Classifier
 from edgekit.runtime.spec import Crop, ModelSpec, Verdict, printable
+from edgekit.validate import stamp as stamps
 from edgekit.validate.gate import Gate, Judgement, judge
 from edgekit.validate.layer_drift import Drift
 from edgekit.validate.layers import Layers
 from edgekit.validate.score import Latency, Models, Scored, latency, score
 from edgekit.validate.statistics import Parity, compare
 
-GOLDEN_CANDIDATES = 48
 MIN_JUDGED = 10  # fewer images may well be of one class
 
 
@@ -137,6 +135,9 @@ def validate(
     truth = np.array(index_of)[seen.targets()] if index_of is not None else None
     timed = [_latency(path, other, seen) for path, other in zip(paths, models.specs, strict=True)]
     scores = tuple(_by_label(result.scores, order) for result, order in zip(scored, orders, strict=True))
+    golden = {path: stamps.answers(path, seen) for path in paths[1:]} if stamp else {}
+    undecided = Verdict(stamps.UNDECIDED, "", modelfile.digest(paths[0]), seen.digest(), len(seen)) if stamp else None
+    verdicts = []
     found = []
     for path, other, order, result, answers, time, drift in list(
         zip(paths, models.specs, orders, scored, scores, timed, [None, *drifts], strict=True)
@@ -147,14 +148,17 @@ def validate(
             error.message = f"{printable(path.name)}: {error.message}"
             raise
         size = path.stat().st_size
+        if undecided is not None:
+            verdicts.append(_verdict(undecided, path, parity, gate))
+            size = stamps.size_with(path, golden[path], verdicts[-1])
         judgement = judge(parity, gate, time.p50 if time else None, size)
         notes = (*_doubts(scores[0], spec), *_differences(spec, other, order))
         speed = result.images_per_second
         found.append(Candidate(path, other.scheme, size, speed, time, parity, judgement, notes, drift))
-    if stamp:
-        digest = seen.digest()
-        for candidate in found:
-            _stamp(candidate, paths[0], seen, digest, gate)
+    for number, verdict in enumerate(verdicts):
+        path, outcome = found[number].path, found[number].judgement.outcome
+        stamps.write(path, dataclasses.replace(verdict, outcome=outcome), golden[path])
+        found[number] = dataclasses.replace(found[number], size_bytes=path.stat().st_size)
     first: Scored = scored[0]
     return Validation(
         paths[0],
@@ -231,10 +235,8 @@ def _latency(path: Path, spec: ModelSpec, data: Dataset) -> Latency | None:
     return latency(path, preprocess.prepare(data.read(0, spec.preprocess.orientation), spec))
 
 
-def _stamp(candidate: Candidate, reference: Path, data: Dataset, data_sha256: str, gate: Gate) -> None:
-    parity, path = candidate.parity, candidate.path
-    spec = modelfile.read_spec(path)
-    assert spec is not None
+def _verdict(undecided: Verdict, path: Path, parity: Parity, gate: Gate) -> Verdict:
+    """Of a candidate, before it is judged: its size with the verdict is one of the things it is judged by."""
     figures = {"agreement": parity.agreement, "max_difference": parity.max_difference}
     if parity.drop is not None and parity.drop_interval is not None:
         figures |= {
@@ -244,19 +246,5 @@ def _stamp(candidate: Candidate, reference: Path, data: Dataset, data_sha256: st
             "drop_low": parity.drop_interval[0],
             "drop_high": parity.drop_interval[1],
         }
-    verdict = Verdict(
-        candidate.judgement.outcome,
-        modelfile.digest(path),
-        modelfile.digest(reference),
-        data_sha256,
-        parity.images,
-        figures,
-        gate.limits(labelled=parity.drop is not None),
-    )
-    answers = spec.golden
-    if modelfile.sniff(path) != "keras":
-        step = max(1, len(data) // GOLDEN_CANDIDATES)
-        images = (data.read(index, spec.preprocess.orientation) for index in range(0, len(data), step))
-        answers = golden.make(Classifier(path), images)
-    embed.write_spec(path, dataclasses.replace(spec, verdict=verdict, golden=answers), path)
-    probe.mark_vetted(path)
+    limits = gate.limits(labelled=parity.drop is not None)
+    return dataclasses.replace(undecided, model_sha256=modelfile.digest(path), figures=figures, gate=limits)

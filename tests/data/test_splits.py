@@ -11,7 +11,7 @@ import pytest
 
 from edgekit.core.errors import DataError, ImageError
 from edgekit.data.dataset import Dataset, open_dataset
-from edgekit.data.splits import duplicates_across_classes, folds, stratified_sample, stratified_split
+from edgekit.data.splits import duplicates_across_classes, evenly, folds, stratified_sample, stratified_split
 
 WriteImage = Callable[[Path, int], None]
 
@@ -204,3 +204,10 @@ def test_a_subset_is_split_by_its_own_indices(tmp_path: Path) -> None:
     dataset = arrays(tmp_path, [number % 2 for number in range(20)]).subset(range(10, 20))
     parts = stratified_split(dataset, [0.8, 0.2], seed=0)
     assert sorted(chain.from_iterable(parts)) == list(range(10))
+
+
+def test_positions_are_spread_over_all() -> None:
+    assert evenly(100, 3) == [0, 50, 99]
+    assert evenly(3, 10) == [0, 1, 2]
+    assert evenly(1, 1) == [0]
+    assert evenly(0, 5) == []

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.core.errors import DataError, EdgekitError, ImportRefused
+from edgekit.core.errors import ConversionError, DataError, EdgekitError, ImportRefused
 from edgekit.data.dataset import Dataset
+from edgekit.optimize import bench as bench_module
 from edgekit.optimize import run as run_module
 from edgekit.optimize import search as search_module
 from edgekit.optimize.run import optimize, read_latencies
@@ -160,6 +162,41 @@ def test_without_a_winner_nothing_is_written(float_tflite: Path, many: Path, tmp
     assert not [event for event in events if "begun" in event]
 
 
+def test_the_largest_size_is_that_of_the_written_file(float_tflite: Path, many: Path, tmp_path: Path) -> None:
+    output = tmp_path / "best.tflite"
+    with only("float16"):
+        size = optimize(float_tflite, many, output, gate=GATE).rows[0].size_bytes or 0
+        found = optimize(float_tflite, many, output, gate=Gate(3, max_size_bytes=size + 1000))
+        assert found.winner is None
+        assert "of golden answers are above" in found.rows[0].lost_because
+        most = output.stat().st_size + 400
+        assert optimize(float_tflite, many, output, gate=Gate(3, max_size_bytes=most)).succeeded
+    assert output.stat().st_size <= most
+
+
+def test_a_damaged_image_is_found_before_the_work(float_tflite: Path, photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos, tmp_path / "photos")
+    for path in sorted((tmp_path / "photos").rglob("*.png"))[::10]:
+        path.write_bytes(path.read_bytes()[:60])
+    events: list[dict[str, Any]] = []
+    with only("none"):
+        with pytest.raises(DataError, match="cannot be read"):
+            optimize(float_tflite, tmp_path / "photos", tmp_path / "best.tflite", on_event=events.append)
+        assert [event for event in events if "begun" in event] == []
+        found = optimize(float_tflite, tmp_path / "photos", tmp_path / "best.tflite", max_bad=6)
+    assert len(found.skipped) == 6
+    assert sum(found.parts.values()) == 54
+
+
+def test_where_no_candidate_can_be_made_nothing_is_judged(
+    float_tflite: Path, many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_module, "MAKE", "tests.optimize.in_child:make_or_crash")
+    with only("float16"), pytest.raises(ConversionError, match=r"No candidate could be made\. float16: Making it"):
+        optimize(float_tflite, many, tmp_path / "best.tflite")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_winner_that_fails_on_the_final_part_is_not_written(
     float_tflite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,6 +255,7 @@ def test_a_folder_of_another_search_is_refused(float_tflite: Path, many: Path, t
         ({"output": "best.onnx", "target": "android"}, r"An app for Android runs \.tflite files"),
         ({"output": "best.onnx", "io": "int8"}, r"--io int8 needs a \.tflite output"),
         ({"keep": "."}, "exists and is no empty folder"),
+        ({"keep": "something/kept"}, "something is no folder"),
         ({"data": "missing.npz"}, "There is no data set"),
     ],
 )

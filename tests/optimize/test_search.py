@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edgekit.core.errors import ConversionError
+from edgekit.core.errors import ConversionError, DataError, EdgekitError
 from edgekit.optimize.search import Search
 from edgekit.quantize.plan import Plan
 from edgekit.validate.gate import Gate
@@ -185,12 +185,19 @@ def test_where_no_int8_can_be_made() -> None:
 
 def test_training_is_the_last_resort() -> None:
     trained: list[bool] = []
+
+    def train() -> str:
+        trained.append(True)
+        return "60 images"
+
     bench = Bench({"int8": 30, "dynamic": 5, "float16": 5, "none": 5, "int8 learned": 0.1})
-    found = search(bench, train_first=lambda: trained.append(True))
+    found = search(bench, train_first=train)
     assert trained == [True]
     assert winner(found) == "int8 learned"
     assert bench.batches[-1] == ["int8 learned"]
-    assert found.trail[-1].text == "Trained with fake quantization. int8 learned is now the best (drop 0.10 points)."
+    assert found.trail[-1].text == (
+        "Trained with fake quantization on 60 images. int8 learned is now the best (drop 0.10 points)."
+    )
     assert found.rows[-1].plan == Plan("int8", "learned")
 
 
@@ -209,12 +216,28 @@ def test_training_is_left_out(drops: dict[str, float], learned: bool, reason: st
 
 
 def test_training_that_fails_ends_the_search_as_it_was() -> None:
-    def fail() -> None:
-        raise ConversionError("It diverged.")
+    for error in (ConversionError("It diverged."), DataError("There are too few images.")):
 
-    found = search(Bench({"int8": 30, "dynamic": 5}), train_first=fail)
-    assert found.trail[-1].text == "Quantization-aware training failed: It diverged."
-    assert winner(found) == "float16"
+        def fail(error: EdgekitError = error) -> str:
+            raise error
+
+        found = search(Bench({"int8": 30, "dynamic": 5}), train_first=fail)
+        assert found.trail[-1].text == f"Quantization-aware training failed: {error.message}"
+        assert winner(found) == "float16"
+
+
+def test_training_is_tried_for_the_size_of_int8_and_not_for_that_of_layers_in_float() -> None:
+    bench = Bench({"int8": 30, "dynamic": 5, "float16": 5, "none": 5, "int8 learned": 0.1})
+    assert winner(search(bench, train_first=lambda: "60 images", gate=Gate(max_size_bytes=1500))) == "int8 learned"
+
+
+def test_how_many_are_measured_at_once_does_not_matter() -> None:
+    for layers in range(1, 4):
+        drops = {"int8": 30, "dynamic": 5, "float16": 5, "none": 5}
+        kept = {f"int8 minmax, {count} layer{'' if count == 1 else 's'} in float": 0.2 for count in range(layers, 9)}
+        found = {width: search(Bench({**drops, **kept}), width=width) for width in (1, 2, 3, 8)}
+        assert len({(winner(each), len(each.rows)) for each in found.values()}) == 1
+        assert [step.text for step in found[1].trail] == [step.text for step in found[8].trail]
 
 
 def test_learned_ranges_are_tried_and_not_repaired() -> None:

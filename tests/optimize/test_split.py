@@ -74,3 +74,10 @@ def test_few_images_are_told_and_too_few_refused(tmp_path: Path) -> None:
     assert parts.notes == ("candidates are chosen by 3 images only, of which each counts for 33 points",)
     with pytest.raises(DataError, match="has 9 distinct images, and a search needs 10 or more"):
         split(arrays(tmp_path, None, [*range(9), 3, 3]), 0)
+
+
+def test_many_small_classes_give_no_more_than_their_share(tmp_path: Path) -> None:
+    data = arrays(tmp_path, [number // 12 for number in range(6000)], range(6000))
+    parts = split(data, 0)
+    assert parts.sizes == {"calibration": 200, "selection": 1000, "final": 4800}
+    assert sorted(all_digests(parts)) == sorted(digests(data))

@@ -121,3 +121,8 @@ def test_nothing_could_be_made(found: Optimized) -> None:
 def test_it_is_written(found: Optimized, tmp_path: Path) -> None:
     write_optimization(found, tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text("utf-8") == optimization_page(found)
+
+
+def test_without_labels_there_is_a_budget_for_agreement(found: Optimized) -> None:
+    page = checked(dataclasses.replace(found, labelled=False, gate=Gate()))
+    assert "agreement of at least 98 %" in page.all("section", "verdict")[0].text

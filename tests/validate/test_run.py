@@ -232,6 +232,18 @@ def test_keras_has_no_latency_that_a_limit_could_be_compared_with(
 # --- the stamp
 
 
+@pytest.mark.parametrize("kind", ["tflite", "onnx"])
+def test_the_size_is_that_of_the_file_with_its_stamp(reference: Path, many: Path, tmp_path: Path, kind: str) -> None:
+    candidate, again = made(tmp_path / f"candidate.{kind}"), made(tmp_path / f"again.{kind}")
+    bare = candidate.stat().st_size
+    [found] = validate(reference, [candidate], many, stamp=True).candidates
+    assert found.size_bytes == candidate.stat().st_size > bare + 1000
+    assert outcomes(validate(reference, [again], many, stamp=True, gate=Gate(max_size_bytes=bare + 1000))) == ["fail"]
+    assert spec_of(again).verdict_state(modelfile.digest(again)) == "fail"
+    allowed = Gate(max_size_bytes=candidate.stat().st_size + 100)  # a limit is a figure in the verdict
+    assert outcomes(validate(reference, [again], many, stamp=True, gate=allowed)) == ["pass"]
+
+
 def test_without_a_stamp_no_file_is_touched(reference: Path, many: Path, tmp_path: Path) -> None:
     blunt = made(tmp_path / "blunt.onnx", weights=BLUNT)
     before, names = state([reference, blunt, many]), sorted(os.listdir(tmp_path))
