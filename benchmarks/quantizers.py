@@ -20,6 +20,7 @@ from edgekit.data.dataset import Dataset, open_dataset
 from edgekit.validate.gate import Gate
 
 ROUNDS, SAMPLES = 3, 100
+SLOWER, SLOWER_SEARCH = 1.25, 10.0  # than the TensorFlow converter: one conversion, and a search of many
 INFERENCES = 200
 BARE = Path(__file__).with_name("bare_quantize.py")
 BESIDE = {"tensorflow": "TensorFlow converter", "litert": "litert-quantizer"}
@@ -67,11 +68,11 @@ def compare(work: Path, name: str, model: Path, data: Dataset, gate: Gate | None
         for (way, each), runs, ms in zip(models_.items(), made, times, strict=True)
     }
     truth = np.array([sorted(data.labels or ()).index(label) for label in archive["y"]])
-    return _figures(name, found, reference, truth)
+    return _figures(name, found, reference, truth, SLOWER if gate is None else SLOWER_SEARCH)
 
 
 def _figures(
-    name: str, found: dict[str, Measured], reference: NDArray[np.int64], truth: NDArray[np.int64]
+    name: str, found: dict[str, Measured], reference: NDArray[np.int64], truth: NDArray[np.int64], slower: float
 ) -> list[Figure]:
     def agreement(way: str) -> float:
         return 100 * float((found[way].answers == reference).mean())
@@ -91,7 +92,7 @@ def _figures(
                detail=told(lambda each: each.size / 1e3, ".0f", " KB")),
         Figure(f"{name} int8: latency beside TensorFlow's", 1.1, ours.ms / theirs.ms, " ×",
                detail=told(lambda each: each.ms, ".3f", " ms")),
-        Figure(f"{name} int8: time beside TensorFlow's", 1.25, ours.made.seconds / theirs.made.seconds, " ×",
+        Figure(f"{name} int8: time beside TensorFlow's", slower, ours.made.seconds / theirs.made.seconds, " ×",
                detail=told(lambda each: each.made.seconds, ".1f", " s")),
     ]
 
