@@ -33,7 +33,7 @@ class Patience:
         rate: the slowest upload that is waited for.
         lingering: for a client to read why its body was refused, before the connection is closed.
         last_request: on ending, for connections without a request.
-        drain: on ending, for requests that have begun.
+        drain: on ending, for requests that have begun, beyond the seconds that an answer may take.
     """
 
     idle: float = 30.0
@@ -41,7 +41,7 @@ class Patience:
     rate: float = 8 << 10
     lingering: float = 2.0
     last_request: float = 1.0
-    drain: float = 30.0
+    drain: float = 5.0
 
 
 class Server:
@@ -98,7 +98,7 @@ class Server:
                 break
         self._listener.stop_listening()
         begin = time.monotonic()
-        while channels and time.monotonic() < begin + self._patience.drain:
+        while channels and time.monotonic() < begin + self._api.limits.seconds + self._patience.drain:
             self._poll(0.05)
             self._listener.maintenance(time.time())
             if time.monotonic() > begin + self._patience.last_request:

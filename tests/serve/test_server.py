@@ -216,13 +216,26 @@ def test_sigterm_under_load_loses_nothing(served: Path) -> None:
     assert len(answered) > 20
 
 
-def test_the_second_signal_does_not_wait(served: Path) -> None:
+def test_ending_waits_for_an_answer_as_long_as_a_request_does(
+    served: Path, slow_engine: Callable[[float], None]
+) -> None:
+    patience = dataclasses.replace(IMPATIENT, drain=0.1)
+    with in_thread(Api([served / "fixed.tflite"]), patience) as server, connection(server.port) as sock:
+        slow_engine(1.0)
+        sock.sendall(POST % len(RED) + RED)
+        time.sleep(0.1)
+        server.stop()
+        assert rest(sock).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_the_second_signal_does_not_wait(served: Path, second: signal.Signals) -> None:
     with command(served / "fixed.tflite") as running, connection(running.port) as sock:
         sock.sendall(POST % 100)
         running.process.send_signal(signal.SIGINT)
         time.sleep(0.5)
         assert running.process.poll() is None  # it waits for the rest
-        running.process.send_signal(signal.SIGINT)
+        running.process.send_signal(second)
         assert running.process.wait(10) == 130
 
 
