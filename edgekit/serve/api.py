@@ -181,7 +181,10 @@ def _description(model: ServedModel) -> dict[str, Any]:
 
 
 def _classify(api: Api, request: Request, parts: dict[str, str | None]) -> Response:
-    query = urllib.parse.parse_qs(request.query, keep_blank_values=True, max_num_fields=20)
+    try:
+        query = urllib.parse.parse_qs(request.query, keep_blank_values=True, max_num_fields=20)
+    except ValueError:
+        raise Refused(400, "The query has too many parameters.", "There are only top and model.") from None
     if unknown := set(query) - {"top", "model"}:
         raise Refused(400, f"The query has the unknown parameter {sorted(unknown)[0][:40]!r}.")
     top = query.get("top", [str(DEFAULT_TOP)])[-1]
