@@ -149,6 +149,7 @@ def _listener(api: Api, bound: socket.socket, patience: Patience) -> Any:
         """What comes of a request. A body that the API would refuse unread is not waited for, and not stored."""
 
         unread = False
+        body_rcv: Any
 
         def parse_header(self, header_plus: bytes) -> None:
             super().parse_header(header_plus)
