@@ -60,7 +60,8 @@ def serve(
     api.engine.wait_until_ready()
 
     def stop(number: int, frame: object) -> None:
-        signal.signal(number, signal.default_int_handler)  # the second one does not wait
+        for each in (signal.SIGTERM, signal.SIGINT):  # the second one does not wait, whichever it is
+            signal.signal(each, signal.default_int_handler)
         server.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):

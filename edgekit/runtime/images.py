@@ -9,6 +9,7 @@ is exact.
 from __future__ import annotations
 
 import io
+import re
 import stat
 import warnings
 from collections.abc import Callable
@@ -33,6 +34,7 @@ Result = TypeVar("Result")
 FORMATS = ("JPEG", "PNG", "BMP", "WebP", "GIF")
 MAX_PIXELS = 64 << 20
 MAX_FILE_BYTES = 512 << 20
+MAX_SCANS = 100  # of a progressive JPEG: ten are usual, and each takes as long as decoding the whole image once
 
 # What Pillow warns about (broken EXIF data, above all) is either ignored here by design or ends in an ImageError.
 # The filter is for the whole process because warnings.catch_warnings() is not safe in threads.
@@ -48,6 +50,10 @@ _READERS: tuple[tuple[int, bytes, type[ImageFile]], ...] = (
     (8, b"WEBP", WebPImageFile),
     (0, b"GIF8", GifImageFile),
 )
+
+# ITU-T T.81, annex B. In the data of a scan only this is a marker: 0xFF00 stands for 0xFF, and D0 to D7 restart.
+_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
+_START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", 0xD9
 
 # EXIF tag 0x0112 (CIPA DC-008, "Orientation"): how the stored pixels have to be turned to be upright.
 _ORIENTATION_TAG = 0x0112
@@ -98,6 +104,8 @@ def load(source: Path | bytes, use: Callable[[ImageFile], Result], *, max_pixels
         if image.width * image.height > max_pixels:
             raise ImageError(f"{name} has {image.width}×{image.height} pixels; at most {max_pixels:,} are decoded.",
                              "Scale it down first.")
+        if isinstance(image, JpegImageFile) and _has_too_many_scans(data):
+            raise ImageError(f"{name} is a progressive JPEG of more than {MAX_SCANS} scans.", "Save it anew.")
         image.load()  # before the EXIF data is looked at, whose errors are ignored
         return use(image)
     except ImageError:
@@ -158,6 +166,19 @@ def _open(data: bytes, name: str) -> ImageFile:
             return reader(io.BytesIO(data))
     raise ImageError(f"{name} is not an image in one of the formats {', '.join(FORMATS)}.",
                      "Convert it to JPEG or PNG, or leave it out.")
+
+
+def _has_too_many_scans(data: bytes) -> bool:
+    """Whether decoding a JPEG could take minutes: libjpeg decodes the whole image for each of a few bytes' scans."""
+    if data.count(_START_OF_SCAN) <= MAX_SCANS:
+        return False
+    scans, position = 0, 2
+    while scans <= MAX_SCANS and (found := _MARKER.search(data, position)) and found[1][0] != _END_OF_IMAGE:
+        scans += found[0] == _START_OF_SCAN
+        # What lies in a segment is none of its markers: a preview, a profile. Those below 0xC0 have no segment.
+        length = int.from_bytes(data[found.end():found.end() + 2]) if found[1][0] >= 0xC0 else 0
+        position = found.end() + length
+    return scans > MAX_SCANS
 
 
 def _has_transparency(image: Image.Image) -> bool:

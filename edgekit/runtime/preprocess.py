@@ -26,7 +26,8 @@ from edgekit.runtime.spec import KERNELS, PATTERNS, ModelSpec, Quantization
 Pixels = NDArray[np.uint8]
 
 WEIGHT_BITS = 22
-MAX_WORK_PIXELS = 1 << 28
+MAX_WORK_PIXELS = 1 << 26  # 200 MB
+MAX_SIDE = 1 << 22  # Pillow's weights take up to 32 bytes for each pixel of a side
 
 _PILLOW_FILTERS = {"bilinear-aa": Image.Resampling.BILINEAR, "bicubic-aa": Image.Resampling.BICUBIC}
 
@@ -142,8 +143,9 @@ def resize(image: Pixels, height: int, width: int, kernel: str) -> Pixels:
         uint8 [height, width, channels]; `image` itself where nothing has to be done.
 
     Raises:
-        ImageError: `image` is no such array, the kernel is unknown, or the result of the first pass, H × width, has
-            more than `MAX_WORK_PIXELS`.
+        ImageError: `image` is no such array, the kernel is unknown, or an antialiased one would need too much
+            memory: the result of the first pass, H × width, has more than `MAX_WORK_PIXELS`, or a side of the image
+            more than `MAX_SIDE`.
     """
     _check_image(image, (1, 3))
     if kernel not in KERNELS:
@@ -336,6 +338,9 @@ def _gray(image: Pixels) -> Pixels:
 
 def _resize_antialiased(image: Pixels, height: int, width: int, kernel: Image.Resampling) -> Pixels:
     _check_work(image.shape[0], width)
+    if max(image.shape) > MAX_SIDE:
+        raise ImageError(f"The image has {image.shape[1]}×{image.shape[0]} pixels; a side of more than {MAX_SIDE:,} is "
+                         "not resized.", "Crop it first, or leave it out.")
     picture = Image.fromarray(image if image.shape[2] == 3 else image[:, :, 0])
     for size in ((width, picture.height), (width, height)):
         if picture.size != size:

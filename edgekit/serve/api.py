@@ -90,12 +90,9 @@ class Api:
         request_id = said if _REQUEST_ID.fullmatch(said) else uuid.uuid4().hex
         route, response = "other", Response(500, b"")
         try:
-            self.guard.check_source(request.headers)
             found, parts = _match(request)
             route = found.path if found else route
-            if found is None or not found.public:
-                self.guard.check_token(request.headers)
-            endpoint = _endpoint(request, found)
+            endpoint = self._admit(request, found)
             with self._holding(request):
                 response = endpoint.handler(self, request, parts)
         except Refused as error:
@@ -109,6 +106,21 @@ class Api:
         method = request.method if request.method in METHODS else "other"
         self.metrics.request(route, method, response.status, time.perf_counter() - begin)
         return Response(response.status, response.body, {**_SAFE, **response.headers, "X-Request-ID": request_id})
+
+    def refuses_unread(self, request: Request) -> bool:
+        """Whether `handle` refuses a request whatever its body is: for its host, page, token, path or method."""
+        try:
+            self._admit(request, _match(request)[0])
+        except Refused:
+            return True
+        return False
+
+    def _admit(self, request: Request, found: Route | None) -> Route:
+        """The endpoint of a request; raises Refused for who may not ask, and for what is not there."""
+        self.guard.check_source(request.headers)
+        if found is None or not found.public:
+            self.guard.check_token(request.headers)
+        return _endpoint(request, found)
 
     def body(self, request: Request) -> bytes:
         """The body of a request.
@@ -181,7 +193,10 @@ def _description(model: ServedModel) -> dict[str, Any]:
 
 
 def _classify(api: Api, request: Request, parts: dict[str, str | None]) -> Response:
-    query = urllib.parse.parse_qs(request.query, keep_blank_values=True, max_num_fields=20)
+    try:
+        query = urllib.parse.parse_qs(request.query, keep_blank_values=True, max_num_fields=20)
+    except ValueError:
+        raise Refused(400, "The query has too many parameters.", "There are only top and model.") from None
     if unknown := set(query) - {"top", "model"}:
         raise Refused(400, f"The query has the unknown parameter {sorted(unknown)[0][:40]!r}.")
     top = query.get("top", [str(DEFAULT_TOP)])[-1]

@@ -36,14 +36,14 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 
 def image_from_base64(text: object, where: str) -> bytes:
-    """An image file's content.
+    """An image file's content. Line breaks are passed over, as many tools write them.
 
     Raises:
         Refused: 400 when it is no base64.
     """
     if isinstance(text, str):
         try:
-            return base64.b64decode(text, validate=True)
+            return base64.b64decode(text.encode("ascii").translate(None, b" \t\r\n"), validate=True)
         except (binascii.Error, ValueError):
             pass
     raise Refused(400, f"{where} is not an image in base64.")

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.core.errors import EdgekitError
+from edgekit.core.errors import EdgekitError, ImageError
 from edgekit.runtime import images
 from edgekit.runtime.classify import Classifier
 from edgekit.serve.limits import Limits
@@ -31,6 +31,7 @@ from edgekit.serve.models import ServedModel
 MAX_BATCH = 8
 BATCH_SECONDS = 0.03  # about how long a batch may take
 SMOOTHING = 0.1  # of the seconds that an image takes
+ENDING = 1.0  # seconds that a worker without an image may take to end
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +92,7 @@ class Engine:
         self._queue: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._unfinished = 0  # waiting or running
+        self._accepted = 0.0  # when the last image was
         self._closed = False
         self._threads: list[threading.Thread] = []
         self._loaded = 0
@@ -152,17 +154,22 @@ class Engine:
                 seconds = self._unfinished * max(self._image_seconds.values(), default=0.0) / self.workers
                 raise QueueFull(min(max(math.ceil(seconds), 1), 60))
             self._unfinished += len(jobs)
+            self._accepted = now
             self._queue.extend(jobs)
             self._changed.notify(len(jobs))
         return [job.future for job in jobs]
 
     def close(self) -> None:
-        """Take no more work, finish what was accepted, and end the workers."""
+        """Take no more work, finish what was accepted, and end the workers.
+
+        Images that nobody waits for any more, by `Limits.seconds`, are not waited for here either.
+        """
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        end = max(self._accepted + self.limits.seconds, time.perf_counter() + ENDING)
         for thread in self._threads:
-            thread.join()
+            thread.join(max(end - time.perf_counter(), 0))
 
     def _work(self) -> None:
         try:
@@ -174,7 +181,8 @@ class Engine:
             with self._changed:
                 self._failure = error
                 for job in self._queue:
-                    job.future.set_exception(self._failure)
+                    if job.future.set_running_or_notify_cancel():
+                        job.future.set_exception(self._failure)
                 self._unfinished -= len(self._queue)
                 self._queue.clear()
                 self._changed.notify_all()
@@ -259,6 +267,8 @@ class Engine:
                 job.tensor = job.image
         except EdgekitError as error:
             return error
+        except MemoryError:
+            return ImageError("The image needs more memory than there is.", "Scale it down first.")
         finally:
             job.image = b""
         job.prepared = time.perf_counter()

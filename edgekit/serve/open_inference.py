@@ -150,12 +150,14 @@ def _array(data: list[Any] | None, binary: memoryview, shape: tuple[int, ...], d
             raise Refused(400, "The binary data does not fit the input's shape.")
         array = np.frombuffer(binary, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
     else:
+        if _count(data) != math.prod(shape):
+            raise Refused(400, "The input's data does not fit its shape and datatype.")
         try:
             numbers = np.array(data)
         except (ValueError, OverflowError):
             numbers = np.array(None)
         whole = dtype.kind in "iu"
-        if numbers.dtype.kind not in ("iu" if whole else "iuf") or numbers.size != math.prod(shape):
+        if numbers.dtype.kind not in ("iu" if whole else "iuf"):
             raise Refused(400, "The input's data does not fit its shape and datatype.")
         if whole and not (numbers.min() >= np.iinfo(dtype).min and numbers.max() <= np.iinfo(dtype).max):
             raise Refused(400, "A number of the input's data is out of the datatype's range.")
@@ -164,6 +166,24 @@ def _array(data: list[Any] | None, binary: memoryview, shape: tuple[int, ...], d
     if not np.isfinite(array).all():
         raise Refused(400, "The input's data is not finite.")
     return array
+
+
+def _count(data: list[Any]) -> int | None:
+    """How many numbers the nested lists hold; None where they hold anything else.
+
+    numpy would make an array of strings as large as the longest of them times their number.
+    """
+    count, lists = 0, [data]
+    while lists:
+        items = lists.pop()
+        kinds = set(map(type, items))
+        if kinds == {list}:
+            lists += items
+        elif kinds <= {int, float}:
+            count += len(items)
+        else:
+            return None
+    return count
 
 
 def _wanted(request: dict[str, Any]) -> dict[str, bool]:

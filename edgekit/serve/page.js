@@ -11,6 +11,7 @@ let limit = Infinity;
 let stream = null;
 let current = null; // the file that is shown
 let shownUrl = null;
+let turn = 0; // counts what is shown; what is said about something earlier comes too late
 let token = sessionStorage.getItem("edgekit-token") || "";
 
 class Trouble extends Error {}
@@ -81,10 +82,11 @@ function describe() {
 async function classify(image) {
   if (image.size > limit) throw new Trouble(`The image is larger than ${Math.floor(limit / 1048576)} MB.`);
   const begin = performance.now();
+  const mine = turn;
   const query = new URLSearchParams({top: TOP});
   if (models.length > 1) query.set("model", $("model").value);
   const answer = await ask(`classify?${query}`, {method: "POST", body: image});
-  show(answer, performance.now() - begin);
+  if (turn === mine) show(answer, performance.now() - begin);
 }
 
 function show(answer, all) {
@@ -116,6 +118,7 @@ function newRow() {
 }
 
 function clear() {
+  turn++;
   $("labels").replaceChildren();
   $("latency").textContent = "";
   $("unsure").hidden = $("trouble").hidden = true;
@@ -135,17 +138,26 @@ async function showFile(file) {
   $("invitation").hidden = true;
   $("drop").classList.add("filled");
   current = file;
-  await classify(file).catch(complain);
+  const mine = turn;
+  await classify(file).catch(error => { if (turn === mine) complain(error); });
 }
 
 async function startCamera() {
+  const mine = turn;
+  let opened;
+  $("live").disabled = true; // the user may be asked, and a second camera could not be stopped
   try {
-    stream = await navigator.mediaDevices.getUserMedia({video: {facingMode: "environment", width: {ideal: 1280}}});
+    opened = await navigator.mediaDevices.getUserMedia({video: {facingMode: "environment", width: {ideal: 1280}}});
   } catch (error) {
+    if (turn !== mine) return;
     const said = {NotAllowedError: "The browser does not allow the page to use the camera.", NotFoundError: "There is no camera."};
     complain(new Trouble(said[error.name] || "The camera cannot be used."));
     return;
+  } finally {
+    $("live").disabled = false;
   }
+  if (turn !== mine) return release(opened);
+  stream = opened;
   clear();
   current = null;
   const video = $("video");
@@ -184,9 +196,14 @@ async function follow(video, mine) {
   }
 }
 
+function release(camera) {
+  for (const track of camera.getTracks()) track.stop();
+}
+
 function stopCamera() {
   if (!stream) return;
-  for (const track of stream.getTracks()) track.stop();
+  turn++;
+  release(stream);
   stream = null;
   $("video").srcObject = null;
   $("video").hidden = true;

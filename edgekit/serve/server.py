@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import socket
@@ -15,7 +16,7 @@ from edgekit.runtime.spec import printable
 from edgekit.serve.api import Api
 from edgekit.serve.backlog import take_no_more
 from edgekit.serve.flask import application
-from edgekit.serve.messages import JSON, error_document
+from edgekit.serve.messages import JSON, Request, error_document
 
 CONNECTIONS = 128
 SPARE_THREADS = 8  # for requests that need no model, when all others wait for one
@@ -33,7 +34,7 @@ class Patience:
         rate: the slowest upload that is waited for.
         lingering: for a client to read why its body was refused, before the connection is closed.
         last_request: on ending, for connections without a request.
-        drain: on ending, for requests that have begun.
+        drain: on ending, for requests that have begun, beyond the seconds that an answer may take.
     """
 
     idle: float = 30.0
@@ -41,7 +42,7 @@ class Patience:
     rate: float = 8 << 10
     lingering: float = 2.0
     last_request: float = 1.0
-    drain: float = 30.0
+    drain: float = 5.0
 
 
 class Server:
@@ -98,7 +99,7 @@ class Server:
                 break
         self._listener.stop_listening()
         begin = time.monotonic()
-        while channels and time.monotonic() < begin + self._patience.drain:
+        while channels and time.monotonic() < begin + self._api.limits.seconds + self._patience.drain:
             self._poll(0.05)
             self._listener.maintenance(time.time())
             if time.monotonic() > begin + self._patience.last_request:
@@ -137,16 +138,31 @@ def _listener(api: Api, bound: socket.socket, patience: Patience) -> Any:
     try:
         from waitress.adjustments import Adjustments
         from waitress.channel import HTTPChannel
+        from waitress.parser import HTTPRequestParser
         from waitress.server import TcpWSGIServer
         from waitress.task import ErrorTask, WSGITask
         from waitress.utilities import RequestEntityTooLarge
     except ImportError as error:
         raise MissingExtraError("The server", "serve", "waitress") from error
 
+    class Parser(HTTPRequestParser):  # type: ignore[misc]
+        """What comes of a request. A body that the API would refuse unread is not waited for, and not stored."""
+
+        unread = False
+        body_rcv: Any
+
+        def parse_header(self, header_plus: bytes) -> None:
+            super().parse_header(header_plus)
+            if self.body_rcv is not None and api.refuses_unread(_without_body(self)):
+                self.unread, self.body_rcv, self.content_length, self.expect_continue = True, None, 0, False
+
     class Task(WSGITask):  # type: ignore[misc]
-        """A request's answer; while the server ends, it closes the connection."""
+        """A request's answer; while the server ends, or when its body was left unread, it closes the connection."""
 
         def build_response_header(self) -> bytes:
+            if self.request.unread:
+                self.channel.body_comes = True
+                self.set_close_on_finish()
             if self.channel.server.draining and len(self.channel.requests) <= 1:
                 self.set_close_on_finish()
             header: bytes = super().build_response_header()
@@ -168,7 +184,7 @@ def _listener(api: Api, bound: socket.socket, patience: Patience) -> Any:
     class Channel(HTTPChannel):  # type: ignore[misc]
         """A connection. Whoever sends a request too slowly is cut off, whoever sends too large a body hears why."""
 
-        task_class, error_task_class = Task, JsonErrorTask
+        parser_class, task_class, error_task_class = Parser, Task, JsonErrorTask
         close_when_flushed: bool
         body_comes = False
         request_begun: float | None = None
@@ -231,6 +247,12 @@ def _listener(api: Api, bound: socket.socket, patience: Patience) -> Any:
     )
     name = (bound.family, bound.type, bound.proto, bound.getsockname())
     return Listener(application(api), {}, _sock=bound, adj=adjustments, sockinfo=name, bind_socket=False)
+
+
+def _without_body(parser: Any) -> Request:
+    """A request as far as its headers tell it, its path as waitress hands it on."""
+    headers = {name.lower().replace("_", "-"): value for name, value in parser.headers.items()}
+    return Request(parser.command.upper(), "/" + parser.path.lstrip("/"), parser.query, headers, io.BytesIO().read)
 
 
 def _received(request: Any) -> int:

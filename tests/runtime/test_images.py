@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -307,6 +308,30 @@ def test_the_limit_can_be_set():
     assert decode(data, max_pixels=24 * 40).shape == (24, 40, 3)
     with pytest.raises(ImageError, match="40×24 pixels; at most 959"):
         decode(data, max_pixels=24 * 40 - 1)
+
+
+def scanned(repeated, more=b""):
+    """A progressive JPEG whose last scan comes so many more times."""
+    data = encoded(Image.fromarray(pattern("noise", 400, 400)), "JPEG", progressive=True)
+    begin, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
+    return data[:2] + more + data[2:end] + data[begin:begin + 12] * repeated + data[end:]
+
+
+def test_a_jpeg_whose_scans_would_take_minutes_is_refused():
+    begin = time.perf_counter()
+    with pytest.raises(ImageError, match="more than 100 scans"):
+        decode(scanned(300_000))
+    assert time.perf_counter() - begin < 1
+    with pytest.raises(ImageError, match="more than 100 scans"):
+        decode(scanned(100, more=b"\xff\xe1\0\4\xff\xd9"))  # a segment that holds what looks like the end
+
+
+def test_only_the_scans_of_the_image_itself_count():
+    photo = scanned(0)
+    assert decode(scanned(50)).shape == (400, 400, 3)
+    preview = b"\xff\xe2" + struct.pack(">H", 2002) + b"\xff\xda" * 1000
+    for data in (scanned(0, more=preview), photo + b"\xff\xda\0\2" * 1000):  # as of phones that add a film
+        np.testing.assert_array_equal(decode(data), decode(photo))
 
 
 # What a header says

@@ -12,7 +12,18 @@ from PIL import Image
 
 from edgekit.runtime import preprocess
 from edgekit.runtime.errors import ImageError
-from edgekit.runtime.preprocess import Box, crop_box, pattern, pixels, prepare, resize, rotate, taps, to_tensor
+from edgekit.runtime.preprocess import (
+    MAX_WORK_PIXELS,
+    Box,
+    crop_box,
+    pattern,
+    pixels,
+    prepare,
+    resize,
+    rotate,
+    taps,
+    to_tensor,
+)
 from edgekit.runtime.spec import KERNELS, Crop
 from tests.fixtures.preprocess import make
 from tests.fixtures.preprocess.make import IMAGENET, SYMMETRIC, make_spec
@@ -130,6 +141,9 @@ def test_images_that_cannot_be_resized_are_refused():
     tall = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (1 << 26, 1, 3))
     with pytest.raises(ImageError, match=r"224×67108864 pixels on the way"):
         resize(tall, 224, 224, "bilinear-aa")
+    for size in ((1_198_000, 1), (1, 1 << 23)):  # files of a few hundred bytes, which took a gigabyte
+        with pytest.raises(ImageError, match="pixels"):
+            resize(np.broadcast_to(tall[0], (*size, 3)), 224, 224, "bicubic-aa")
     for kernel in ("bilinear", "nearest"):
         assert resize(tall, 4, 4, kernel).shape == (4, 4, 3)
     with pytest.raises(ImageError, match="lanczos"):
@@ -198,6 +212,10 @@ def test_a_canvas_that_would_fill_the_memory_is_refused():
     line = np.zeros((1, 65535, 3), np.uint8)
     with pytest.raises(ImageError, match="65535×65535 pixels on the way"):
         prepare(line, make_spec(crop=Crop("pad")))
+    with pytest.raises(ImageError, match="16384×16384 pixels on the way"):
+        prepare(line[:, :1 << 14], make_spec(crop=Crop("pad")))
+    box = crop_box(6120, 8160, make_spec(crop=Crop("pad")))  # a photo of 50 megapixels
+    assert box.height * box.width <= MAX_WORK_PIXELS
 
 
 # Channels

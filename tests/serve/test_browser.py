@@ -124,6 +124,68 @@ def test_the_webcam(page: Page) -> None:
     assert page.console == []
 
 
+@pytest.mark.parametrize("earlier", ["red", "text"])
+def test_what_is_said_about_an_earlier_picture_comes_too_late(
+    page: Page, pictures: dict[str, Path], earlier: str
+) -> None:
+    page.value("""(() => {
+      const ask = fetch;
+      window.fetch = async (...all) => {
+        const answer = await ask(...all);
+        if (!window.goOn) await new Promise(done => window.goOn = done);
+        return answer;
+      };
+    })()""")
+    page.choose("#file", pictures[earlier])
+    page.wait_for("Boolean(window.goOn)")
+    page.choose("#file", pictures["green"])
+    page.wait_for(f"{FIRST} === 'green'")
+    page.value("goOn()")
+    page.value("new Promise(done => setTimeout(done, 200))")
+    assert page.value(FIRST) == "green"
+    assert not page.value(visible("#trouble"))
+
+
+LIVE_TRACKS = "cameras.flatMap(camera => camera.getTracks()).filter(track => track.readyState === 'live').length"
+
+
+@pytest.fixture
+def slow_camera(page: Page) -> None:
+    """The camera takes a moment, as when the user is asked; `cameras` has those that were opened."""
+    page.value("""(() => {
+      const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+      window.cameras = [];
+      navigator.mediaDevices.getUserMedia = async wanted => {
+        await new Promise(done => setTimeout(done, 300));
+        const camera = await open(wanted);
+        cameras.push(camera);
+        return camera;
+      };
+    })()""")
+
+
+@pytest.mark.usefixtures("slow_camera")
+def test_no_camera_stays_on_after_two_clicks(page: Page) -> None:
+    page.click("#live")
+    page.click("#live")
+    page.wait_for(f"{FIRST} === 'green'")
+    page.click("#live")
+    page.wait_for(f"!{visible('#video')}")
+    page.value("new Promise(done => setTimeout(done, 200))")
+    assert page.value(LIVE_TRACKS) == 0
+
+
+@pytest.mark.usefixtures("slow_camera")
+def test_a_picture_that_is_chosen_while_the_camera_opens_stays(page: Page, pictures: dict[str, Path]) -> None:
+    page.click("#live")
+    page.choose("#file", pictures["red"])
+    page.wait_for("cameras.length")
+    page.value("new Promise(done => setTimeout(done, 200))")
+    assert page.value(LIVE_TRACKS) == 0
+    assert page.value(visible("#image"))
+    assert page.value(FIRST) == "red"
+
+
 def test_a_token_is_asked_for(browser: Page, served: Path, pictures: dict[str, Path]) -> None:
     with command(served / "fixed.tflite", env={"EDGEKIT_TOKEN": TOKEN}) as running:
         browser.open(running.url)

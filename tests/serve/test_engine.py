@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edgekit.core.errors import ImageError, ModelFileError
 from edgekit.serve.engine import MAX_BATCH, Engine, EngineClosed, Outcome, QueueFull
@@ -122,6 +123,19 @@ def test_closing_finishes_what_was_accepted(served: Path, slow_engine: Callable[
     assert not running.ready
 
 
+def test_closing_does_not_wait_for_what_nobody_waits_for(
+    served: Path, slow_engine: Callable[[float], None]
+) -> None:
+    running = engine(served / "fixed.tflite", limits=Limits(seconds=0.1))
+    slow_engine(1.7)
+    [future] = running.submit("fixed", [png(200, 0, 0)])
+    time.sleep(0.1)
+    begin = time.perf_counter()
+    running.close()
+    assert time.perf_counter() - begin < 1.4
+    future.result(30)
+
+
 def test_cancelled_images_are_not_run(served: Path, slow_engine: Callable[[float], None]) -> None:
     ran: list[int] = []
     running = engine(served / "fixed.tflite", on_batch=lambda model, outcomes: ran.append(len(outcomes)))
@@ -172,6 +186,49 @@ def test_a_model_that_fails_when_loaded_is_told(served: Path, tmp_path: Path) ->
         made.wait_until_ready()
     with pytest.raises(ModelFileError):
         made.submit("fixed", [png(1, 1, 1)])
+
+
+def test_a_model_that_fails_when_loaded_answers_all_but_those_who_left(
+    served: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+
+    def fail(self: Engine, model: object) -> None:
+        go_on.wait(30)
+        raise ModelFileError("It is damaged.")
+
+    monkeypatch.setattr(Engine, "_load", fail)
+    made = Engine(open_models([served / "fixed.tflite"]), workers=1)
+    left, waits = made.submit("fixed", [png(1, 1, 1)] * 2)
+    left.cancel()
+    go_on.set()
+    assert isinstance(waits.exception(1), ModelFileError)
+    made.close()
+    assert made.unfinished == 0
+
+
+def test_an_image_that_fills_the_memory_spoils_no_other(
+    served: Path, slow_engine: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgekit.runtime.classify import Classifier
+
+    prepare = Classifier.prepare
+
+    def fill(self: Classifier, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if len(image) > models.SIDE:
+            raise MemoryError
+        return prepare(self, image)
+
+    monkeypatch.setattr(Classifier, "prepare", fill)
+    running = engine(served / "open.tflite")
+    slow_engine(0.02)
+    futures = running.submit("open", [png(200, 0, 0), png(0, 0, 0, models.SIDE + 1)] * 8)
+    for number, future in enumerate(futures):
+        if number % 2:
+            assert isinstance(future.exception(30), ImageError)
+        else:
+            assert future.result(30).scores.argmax() == 0
+    running.close()
 
 
 def test_a_failing_model_answers_with_its_error_and_the_worker_lives_on(

@@ -81,6 +81,12 @@ def test_a_model_of_bytes_takes_bytes(api: Api) -> None:
         told(ask(api, "POST", "/v2/models/bytes/infer", {"inputs": [tensor]}), 400)
 
 
+@pytest.mark.parametrize("data", [["x" * 300_000, *["y"] * 100_000], [[1.0, 2.0], 3.0] * 192, [True, 1.0] * 288])
+def test_a_tensor_of_anything_but_numbers_costs_no_memory(api: Api, data: list[Any]) -> None:
+    answer = told(ask(api, "POST", INFER, {"inputs": [pixel_tensor(data=data)]}), 400)
+    assert answer["error"] == "The input's data does not fit its shape and datatype."
+
+
 def test_only_the_outputs_that_are_asked_for(api: Api) -> None:
     answer = told(ask(api, "POST", INFER, {"inputs": [image_tensor()], "outputs": [{"name": "label"}]}))
     assert [output["name"] for output in answer["outputs"]] == ["label"]

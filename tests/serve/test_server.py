@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -69,6 +69,13 @@ def not_listening(port: int) -> bool:
     return False
 
 
+@pytest.fixture(scope="module")
+def guarded(served: Path) -> Iterator[Server]:
+    """A server of one host, with a token, and little patience."""
+    with in_thread(Api([served / "fixed.tflite"], token=TOKEN, hosts=["localhost"]), IMPATIENT) as server:
+        yield server
+
+
 def test_real_clients(running: Running) -> None:
     with requests.Session() as session:
         for _ in range(3):  # over one connection
@@ -114,6 +121,34 @@ def test_a_body_that_is_too_large_is_cut_off_and_the_client_hears_why(served: Pa
         with connection(server.port) as sock:  # one that never stops, and never reads
             sock.sendall(POST % (1 << 40))
             assert send_until_cut_off(sock) < 10
+
+
+@pytest.mark.parametrize(("head", "status"), [
+    (b"POST /classify HTTP/1.1\r\nHost: localhost\r\n", 401),
+    (b"POST /classify HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n", 401),
+    (b"POST /classify HTTP/1.1\r\nHost: evil.example\r\n", 403),
+    (b"POST /none HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n" % TOKEN.encode(), 404),
+    (b"PUT //classify HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n" % TOKEN.encode(), 405),
+], ids=["token", "expect", "host", "path", "method"])
+@pytest.mark.parametrize("length", [b"Content-Length: 1000000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n"])
+def test_who_may_not_ask_hears_so_before_the_body_comes(
+    guarded: Server, head: bytes, length: bytes, status: int
+) -> None:
+    with connection(guarded.port) as sock:
+        sock.sendall(head + length)
+        response = http.client.HTTPResponse(sock)
+        response.begin()
+        assert (response.status, response.getheader("Connection")) == (status, "close")
+        assert json.loads(response.read())["error"]
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")  # is a part of the body
+        assert rest(sock) == b""
+
+
+def test_a_body_after_the_token_is_read(guarded: Server) -> None:
+    for headers, status in (({"Authorization": f"Bearer {TOKEN}"}, 200), ({}, 401)):
+        for path in ("classify", "/classify"):
+            answer = requests.post(f"{guarded.url}{path}", data=RED + b"\0" * (4 << 20), headers=headers, timeout=30)
+            assert answer.status_code == status
 
 
 @pytest.mark.parametrize("begin", [b"", b"GET / HTTP/1.1\r\nX", POST % 1000 + b"\0" * 10])
@@ -216,13 +251,26 @@ def test_sigterm_under_load_loses_nothing(served: Path) -> None:
     assert len(answered) > 20
 
 
-def test_the_second_signal_does_not_wait(served: Path) -> None:
+def test_ending_waits_for_an_answer_as_long_as_a_request_does(
+    served: Path, slow_engine: Callable[[float], None]
+) -> None:
+    patience = dataclasses.replace(IMPATIENT, drain=0.1)
+    with in_thread(Api([served / "fixed.tflite"]), patience) as server, connection(server.port) as sock:
+        slow_engine(1.0)
+        sock.sendall(POST % len(RED) + RED)
+        time.sleep(0.1)
+        server.stop()
+        assert rest(sock).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_the_second_signal_does_not_wait(served: Path, second: signal.Signals) -> None:
     with command(served / "fixed.tflite") as running, connection(running.port) as sock:
         sock.sendall(POST % 100)
         running.process.send_signal(signal.SIGINT)
         time.sleep(0.5)
         assert running.process.poll() is None  # it waits for the rest
-        running.process.send_signal(signal.SIGINT)
+        running.process.send_signal(second)
         assert running.process.wait(10) == 130
 
 

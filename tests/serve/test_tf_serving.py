@@ -55,6 +55,13 @@ def test_the_input_may_be_named(api: Api) -> None:
     assert told(ask(api, "POST", PREDICT, {"inputs": {"image": [red]}})) == {"outputs": expected}
 
 
+def test_base64_may_have_line_breaks(api: Api) -> None:
+    broken = base64.encodebytes(png(200, 0, 0)).replace(b"\n", b"\r\n").decode()
+    assert broken.count("\r\n") > 1
+    found = told(ask(api, "POST", PREDICT, {"instances": [{"b64": broken}]}))
+    assert found == told(ask(api, "POST", PREDICT, {"instances": [instance(200, 0, 0)]}))
+
+
 @pytest.mark.parametrize(
     ("request_body", "status"),
     [
@@ -72,6 +79,7 @@ def test_the_input_may_be_named(api: Api) -> None:
         ({"instances": "x"}, 400),
         ({"instances": [{"b64": 7}]}, 400),
         ({"instances": [{"b64": "%%%"}]}, 400),
+        ({"instances": [{"b64": "iVBORw0KGgo\u00e9"}]}, 400),
         ({"instances": [{"b64": "aGVsbG8="}]}, 415),
         ({"instances": [{"b64": ""}]}, 415),
         ({"instances": [[1, 2, 3]]}, 400),

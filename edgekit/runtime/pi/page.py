@@ -194,7 +194,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._late.cancel()
         page, url = self.server.page, urlsplit(self.path)
         given = self.headers.get("Authorization", "").removeprefix("Bearer ").strip()
-        given = given or parse_qs(url.query).get("token", [""])[0]
+        # A token is no form: openssl rand -base64 makes some with a +, which is not meant as a space.
+        given = given or parse_qs(url.query.replace("+", "%2B")).get("token", [""])[0]
         if not page.is_own_host(self.headers.get("Host", "")):
             self._answer(HTTPStatus.FORBIDDEN, "text/plain", b"This name is not known here.\n")
         elif not page.admits(given):

@@ -32,11 +32,12 @@ class PiCamera:
 
     @staticmethod
     def present() -> bool:
-        """Whether picamera2 is installed and sees a camera."""
+        """Whether picamera2 is installed and sees a camera of the Pi's own."""
         try:
             from picamera2 import Picamera2
 
-            return bool(Picamera2.global_camera_info())
+            # libcamera lists USB cameras, too, after the Pi's own; they give no RGB, but OpenCV reads them.
+            return any("/usb" not in str(camera.get("Id", "")).lower() for camera in Picamera2.global_camera_info())
         except Exception:  # libcamera's own errors have no common base
             return False
 
@@ -58,7 +59,12 @@ class PiCamera:
             while True:
                 # A job instead of a plain call, which would wait forever for a camera that was unplugged.
                 pixels = camera.wait(camera.capture_array("main", wait=False), timeout=_WAIT_SECONDS)
+                if pixels.ndim != 3 or pixels.shape[2] != 3:
+                    raise SourceError(f"The camera {self.name} gives no RGB pictures.",
+                                      "If it is a USB camera, name it by its device: /dev/video0")
                 yield Picture(self.name, np.asarray(pixels, np.uint8))
+        except SourceError:
+            raise
         except Exception as error:  # as above
             reason = printable(str(error))[:200] or type(error).__name__
             raise SourceError(f"The camera {self.name} fails: {reason}",

@@ -150,7 +150,12 @@ def _image_files(folder: Path) -> Iterator[Path]:
 
 
 def _without_password(url: str) -> str:
-    return printable(re.sub(r"(?<=://)[^/@]*@", "", url))
+    """A URL as answers and messages name it: without what stands before its host, and without its query."""
+    scheme, _, rest = url.partition("://")
+    address, *query = re.split("[?#]", rest, maxsplit=1)
+    if "@" in "".join(query):  # of a password with a question mark, or of a query with an @: nobody can tell
+        return f"{scheme}://…"
+    return printable(f"{scheme}://{address.rpartition('@')[2]}")
 
 
 def _opencv(name: str) -> Any:

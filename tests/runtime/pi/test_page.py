@@ -21,7 +21,7 @@ from edgekit.runtime.pi.page import Page
 from tests import models
 from tests.runtime.pi.test_loop import RESULT
 
-SECRET = "0123456789abcdef-secret"
+SECRET = "0123456789abcdef+secret/="
 BLUE = models.colour(0, 0, 250, 64)
 
 

@@ -16,14 +16,15 @@ import pytest
 from edgekit.runtime.errors import RuntimeMissingError, SourceError
 from edgekit.runtime.pi.picamera import PiCamera
 from edgekit.runtime.pi.pictures import Picture
-from edgekit.runtime.pi.sources import open_source
+from edgekit.runtime.pi.sources import VideoSource, open_source
 from tests.runtime.pi.test_sources import no_bad_one
 
 
 class FakePicamera2:
     """One camera, whose frames say which they are."""
 
-    cameras: ClassVar[list[dict[str, Any]]] = [{"Model": "imx708", "Num": 0}]
+    cameras: ClassVar[list[dict[str, Any]]] = [{"Model": "imx708", "Id": "/base/soc/i2c0mux/i2c@1/imx708@1a", "Num": 0}]
+    shape: ClassVar[tuple[int, ...]] = (480, 640, 3)
     log: ClassVar[list[str]] = []
     fails_after = 3
 
@@ -49,8 +50,8 @@ class FakePicamera2:
     def capture_array(self, name: str = "main", wait: bool | None = None) -> Callable[[], Any]:
         assert (name, wait) == ("main", False)
         self._frames += 1
-        width, height = self._main["size"]
-        return lambda: np.full((height, width, 3), (self._frames, 0, 0), np.uint8)
+        assert self._main["size"] == (640, 480)
+        return lambda: np.full(self.shape, (self._frames, 0, 0) if len(self.shape) == 3 else 0, np.uint8)
 
     def wait(self, job: Callable[[], Any], timeout: float | None = None) -> Any:
         assert timeout is not None
@@ -100,6 +101,23 @@ def test_the_default_camera(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(open_source("camera", on_bad=no_bad_one), PiCamera)
     monkeypatch.setattr(FakePicamera2, "cameras", [])
     assert open_source("camera", on_bad=no_bad_one).name == "camera"  # a USB camera, then
+
+
+def test_a_usb_camera_is_left_to_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
+    webcam = {"Model": "UVC Camera (046d:0825)", "Id": "/base/scb/pcie@7d500000/pci@0,0/usb@0,0-1.2:1.0-046d:0825"}
+    own = FakePicamera2.cameras[0]
+    monkeypatch.setattr(FakePicamera2, "cameras", [webcam])
+    assert isinstance(open_source("camera", on_bad=no_bad_one), VideoSource)
+    monkeypatch.setattr(FakePicamera2, "cameras", [own, webcam])
+    assert isinstance(open_source("camera", on_bad=no_bad_one), PiCamera)
+
+
+def test_a_camera_without_rgb_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakePicamera2, "shape", (480, 1280))  # of YUYV, or MJPEG's bytes
+    with pytest.raises(SourceError, match="The camera picamera2:0 gives no RGB pictures") as caught:
+        next(PiCamera(0).pictures())
+    assert "/dev/video0" in caught.value.hint
+    assert FakePicamera2.log[-2:] == ["stop", "close"]
 
 
 def test_without_picamera2(monkeypatch: pytest.MonkeyPatch) -> None:

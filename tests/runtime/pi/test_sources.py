@@ -65,6 +65,10 @@ def test_what_is_no_source(text: str, tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(("text", "name"), [
     ("0", "/dev/video0"), ("/dev/video7", "/dev/video7"), ("camera", "camera"),
     ("rtsp://user:secret@cam.local/live", "rtsp://cam.local/live"), ("http://cam.local/x.mjpg", "http://cam.local/x.mjpg"),
+    ("rtsp://user:se/cr@et@cam.local/live", "rtsp://cam.local/live"),
+    ("http://cam.local/x.cgi?user=me&pwd=secret#secret", "http://cam.local/x.cgi"),
+    ("rtsp://cam.local/#secret", "rtsp://cam.local/"),
+    ("rtsp://user:sec?ret@cam.local/live", "rtsp://…"), ("http://cam.local/x?user=a@b&pwd=secret", "http://…"),
 ])
 def test_live_sources(text: str, name: str) -> None:
     source = open_source(text, on_bad=no_bad_one)

@@ -12,7 +12,7 @@ import java.util.Arrays;
 final class Resizer {
     /** For the image between the passes (48 MB), and for the canvas of the crop mode `pad` (seconds). */
     private static final long MAX_NARROW_PIXELS = 1L << 24;
-    private static final long MAX_CANVAS_PIXELS = 1L << 28;
+    private static final long MAX_CANVAS_PIXELS = 1L << 26;
 
     private final int imageHeight;
     private final int imageWidth;
