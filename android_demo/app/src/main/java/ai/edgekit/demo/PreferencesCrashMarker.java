@@ -5,6 +5,7 @@ import android.app.ApplicationExitInfo;
 import android.content.Context;
 import android.content.SharedPreferences;
 import android.os.Build;
+import android.os.Process;
 
 import ai.edgekit.demo.runtime.CrashMarker;
 import ai.edgekit.demo.runtime.DelegateKind;
@@ -17,6 +18,8 @@ import java.util.List;
  */
 final class PreferencesCrashMarker implements CrashMarker {
     private static final String TRYING = "trying";
+    private static final String TRYING_AGAIN = "trying again";
+    private static final String DOUBTFUL = "doubtful";
     private static final String CRASHED = "crashed";
 
     private final SharedPreferences marks;
@@ -27,11 +30,13 @@ final class PreferencesCrashMarker implements CrashMarker {
         boolean crash = !endedByUserOrSystem(context);
         SharedPreferences.Editor editor = marks.edit();
         for (String key : marks.getAll().keySet()) {
-            if (TRYING.equals(marks.getString(key, ""))) {
-                if (crash) {
-                    editor.putString(key, CRASHED);
-                } else {
+            String mark = marks.getString(key, "");
+            if (TRYING.equals(mark) || TRYING_AGAIN.equals(mark)) {
+                if (!crash) {
                     editor.remove(key);
+                } else {
+                    // Where the reason is not known, the app may have been swiped away: one more try decides.
+                    editor.putString(key, knowsReason() || TRYING_AGAIN.equals(mark) ? CRASHED : DOUBTFUL);
                 }
             }
         }
@@ -45,7 +50,9 @@ final class PreferencesCrashMarker implements CrashMarker {
 
     @Override
     public void trying(DelegateKind kind, String digest) {
-        marks.edit().putString(key(kind, digest), TRYING).commit();
+        String key = key(kind, digest);
+        boolean again = DOUBTFUL.equals(marks.getString(key, ""));
+        marks.edit().putString(key, again ? TRYING_AGAIN : TRYING).commit();
     }
 
     @Override
@@ -74,9 +81,14 @@ final class PreferencesCrashMarker implements CrashMarker {
         return kind.id + ":" + digest;
     }
 
-    /** Whether the process before this one was closed rather than crashed; known since Android 11. */
+    /** Whether Android tells why the process before this one ended. */
+    private static boolean knowsReason() {
+        return Build.VERSION.SDK_INT >= 30;
+    }
+
+    /** Whether the process before this one was closed rather than crashed, as far as is known. */
     private static boolean endedByUserOrSystem(Context context) {
-        if (Build.VERSION.SDK_INT < 30) {
+        if (!knowsReason()) {
             return false;
         }
         List<ApplicationExitInfo> exits = context.getSystemService(ActivityManager.class)
@@ -95,10 +107,17 @@ final class PreferencesCrashMarker implements CrashMarker {
             case ApplicationExitInfo.REASON_OTHER:
                 return true;
             case ApplicationExitInfo.REASON_LOW_MEMORY:
-                // In the foreground it was the delegate that took the memory, and would again.
-                return exits.get(0).getImportance() > ActivityManager.RunningAppProcessInfo.IMPORTANCE_FOREGROUND;
+                return wasInBackground(exits.get(0));
+            case ApplicationExitInfo.REASON_SIGNALED:
+                // A crash is never told so: it is a phone that does not tell low memory, or a task killer.
+                return exits.get(0).getStatus() == Process.SIGNAL_KILL && wasInBackground(exits.get(0));
             default:
                 return false;
         }
+    }
+
+    /** In the foreground it was the delegate that took the memory, and would again. */
+    private static boolean wasInBackground(ApplicationExitInfo exit) {
+        return exit.getImportance() > ActivityManager.RunningAppProcessInfo.IMPORTANCE_FOREGROUND;
     }
 }
