@@ -10,9 +10,11 @@ import android.Manifest;
 import android.app.Activity;
 import android.content.Intent;
 import android.content.pm.PackageManager;
+import android.graphics.SurfaceTexture;
 import android.hardware.camera2.CameraCharacteristics;
 import android.os.Looper;
 import android.provider.Settings;
+import android.util.Size;
 import android.view.Gravity;
 import android.view.Surface;
 import android.view.View;
@@ -26,6 +28,8 @@ import ai.edgekit.demo.runtime.ModelFile;
 
 import java.io.File;
 import java.nio.file.Files;
+import java.util.ArrayList;
+import java.util.List;
 
 import org.junit.Test;
 import org.robolectric.Robolectric;
@@ -180,6 +184,27 @@ public class CameraActivityTest extends AppTestCase {
         shadowOf(Looper.getMainLooper()).idle();
         TextView rate = large.findViewById(R.id.chip_rate);
         assertEquals(0, rate.getLayout().getEllipsisCount(0));
+    }
+
+    /** The view makes its own size that of the texture's pictures whenever it is laid out anew. */
+    @Test
+    public void thePreviewKeepsItsSizeWhenTheScreenIsTurned() throws Exception {
+        test();
+        allowCamera();
+        addBackCamera();
+        final CameraActivity activity = Robolectric.buildActivity(CameraActivity.class).setup().get();
+        until(loaded(activity));
+        final List<Size> sizes = new ArrayList<>();
+        give(activity, new SurfaceTexture(0) {
+            @Override
+            public void setDefaultBufferSize(int width, int height) {
+                sizes.add(new Size(width, height));
+            }
+        });
+        Size chosen = sizes.get(sizes.size() - 1);
+        activity.findViewById(R.id.preview).layout(0, 0, 321, 123);
+        assertTrue(sizes.contains(new Size(321, 123)));
+        assertEquals(chosen, sizes.get(sizes.size() - 1));
     }
 
     @Test
