@@ -28,6 +28,7 @@ final class PreferencesCrashMarker implements CrashMarker {
     PreferencesCrashMarker(Context context) {
         marks = context.getSharedPreferences("crash_marker", Context.MODE_PRIVATE);
         boolean crash = !endedByUserOrSystem(context);
+        boolean reasonKnown = Build.VERSION.SDK_INT >= 30;
         SharedPreferences.Editor editor = marks.edit();
         for (String key : marks.getAll().keySet()) {
             String mark = marks.getString(key, "");
@@ -36,7 +37,7 @@ final class PreferencesCrashMarker implements CrashMarker {
                     editor.remove(key);
                 } else {
                     // Where the reason is not known, the app may have been swiped away: one more try decides.
-                    editor.putString(key, knowsReason() || TRYING_AGAIN.equals(mark) ? CRASHED : DOUBTFUL);
+                    editor.putString(key, reasonKnown || TRYING_AGAIN.equals(mark) ? CRASHED : DOUBTFUL);
                 }
             }
         }
@@ -57,7 +58,12 @@ final class PreferencesCrashMarker implements CrashMarker {
 
     @Override
     public void done(DelegateKind kind, String digest) {
-        marks.edit().remove(key(kind, digest)).commit();
+        String key = key(kind, digest);
+        if (TRYING_AGAIN.equals(marks.getString(key, ""))) {
+            marks.edit().putString(key, DOUBTFUL).commit(); // what died in a later step comes through this one each time
+        } else {
+            marks.edit().remove(key).commit();
+        }
     }
 
     /** Whether any delegate crashed with this model. */
@@ -72,23 +78,20 @@ final class PreferencesCrashMarker implements CrashMarker {
 
     /** Lets everything be tried again with this model. */
     void forget(String digest) {
+        SharedPreferences.Editor editor = marks.edit();
         for (DelegateKind kind : DelegateKind.values()) {
-            done(kind, digest);
+            editor.remove(key(kind, digest));
         }
+        editor.commit();
     }
 
     private static String key(DelegateKind kind, String digest) {
         return kind.id + ":" + digest;
     }
 
-    /** Whether Android tells why the process before this one ended. */
-    private static boolean knowsReason() {
-        return Build.VERSION.SDK_INT >= 30;
-    }
-
-    /** Whether the process before this one was closed rather than crashed, as far as is known. */
+    /** Whether the process before this one was closed rather than crashed; known since Android 11. */
     private static boolean endedByUserOrSystem(Context context) {
-        if (!knowsReason()) {
+        if (Build.VERSION.SDK_INT < 30) {
             return false;
         }
         List<ApplicationExitInfo> exits = context.getSystemService(ActivityManager.class)
@@ -96,7 +99,10 @@ final class PreferencesCrashMarker implements CrashMarker {
         if (exits.isEmpty()) {
             return false;
         }
-        switch (exits.get(0).getReason()) {
+        ApplicationExitInfo exit = exits.get(0);
+        // In the foreground it was the delegate that took the memory, and would again.
+        boolean inBackground = exit.getImportance() > ActivityManager.RunningAppProcessInfo.IMPORTANCE_FOREGROUND;
+        switch (exit.getReason()) {
             case ApplicationExitInfo.REASON_USER_REQUESTED:
             case ApplicationExitInfo.REASON_USER_STOPPED:
             case ApplicationExitInfo.REASON_PERMISSION_CHANGE:
@@ -107,17 +113,12 @@ final class PreferencesCrashMarker implements CrashMarker {
             case ApplicationExitInfo.REASON_OTHER:
                 return true;
             case ApplicationExitInfo.REASON_LOW_MEMORY:
-                return wasInBackground(exits.get(0));
+                return inBackground;
             case ApplicationExitInfo.REASON_SIGNALED:
-                // A crash is never told so: it is a phone that does not tell low memory, or a task killer.
-                return exits.get(0).getStatus() == Process.SIGNAL_KILL && wasInBackground(exits.get(0));
+                // So ends what a task killer closes, or low memory where the phone does not tell it; no crash does.
+                return inBackground && exit.getStatus() == Process.SIGNAL_KILL;
             default:
                 return false;
         }
-    }
-
-    /** In the foreground it was the delegate that took the memory, and would again. */
-    private static boolean wasInBackground(ApplicationExitInfo exit) {
-        return exit.getImportance() > ActivityManager.RunningAppProcessInfo.IMPORTANCE_FOREGROUND;
     }
 }
