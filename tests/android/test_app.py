@@ -27,6 +27,7 @@ from tests.android.host import natives
 SOURCES = TESTS / "ai/edgekit/demo"
 SCREENS = (
     "Storage",
+    "FrameRelay",
     "CameraActivity",
     "ImageActivity",
     "SelfTestActivity",

@@ -10,7 +10,6 @@ import android.hardware.camera2.CameraDevice;
 import android.hardware.camera2.CameraManager;
 import android.hardware.camera2.CaptureRequest;
 import android.hardware.camera2.params.StreamConfigurationMap;
-import android.media.ImageReader;
 import android.os.Handler;
 import android.os.Looper;
 import android.util.Size;
@@ -19,25 +18,21 @@ import android.view.Surface;
 import java.util.Arrays;
 
 /**
- * One camera of the device: its preview goes to a texture, its frames to an ImageReader. Belongs to the main thread;
- * only frames arrive on the worker's.
+ * One camera of the device: its preview goes to a texture, its frames to a FrameRelay. Belongs to the main thread;
+ * only frames arrive on others.
  */
 final class Camera {
-    /**
-     * One image is being classified, and the newest of the others is next; the older ones are dropped. Fewer would
-     * stall the preview, which shares the camera's pipeline, as soon as a model is slower than the camera.
-     */
-    private static final int IMAGES = 4;
-
     private final CameraManager manager;
     private final Handler main = new Handler(Looper.getMainLooper());
+    private final Handler queue;
     private final Handler worker;
     private final Listener listener;
 
     private CameraDevice device;
     private CameraCaptureSession session;
-    private ImageReader reader;
+    private FrameRelay frames;
     private Surface previewSurface;
+    private Size previewSize;
 
     /** What is wanted now: null for no camera. */
     private SurfaceTexture wanted;
@@ -52,7 +47,7 @@ final class Camera {
     private int[] focusModes;
 
     /** What the owner of a camera is told. */
-    interface Listener extends ImageReader.OnImageAvailableListener {
+    interface Listener extends FrameRelay.Listener {
         /** Main thread: the camera was chosen and will deliver pictures of this size, turned by `sensor` degrees. */
         void onSource(Size preview, int sensor, boolean front);
 
@@ -60,8 +55,10 @@ final class Camera {
         void onProblem(int title, int text);
     }
 
-    Camera(Context context, Handler worker, Listener listener) {
+    /** Frames are taken on the thread of `queue`, which must always have time, and go to the worker's. */
+    Camera(Context context, Handler queue, Handler worker, Listener listener) {
         this.manager = (CameraManager) context.getSystemService(Context.CAMERA_SERVICE);
+        this.queue = queue;
         this.worker = worker;
         this.listener = listener;
     }
@@ -122,16 +119,9 @@ final class Camera {
             device.close();
             device = null;
         }
-        if (reader != null) {
-            final ImageReader old = reader;
-            reader = null;
-            old.setOnImageAvailableListener(null, null);
-            worker.post(new Runnable() {
-                @Override
-                public void run() {
-                    old.close();
-                }
-            });
+        if (frames != null) {
+            frames.close();
+            frames = null;
         }
         if (previewSurface != null) {
             previewSurface.release();
@@ -174,11 +164,18 @@ final class Camera {
         Size frame = StreamSizes.frame(sizes(map == null ? null : map.getOutputSizes(ImageFormat.YUV_420_888)));
         Size preview = StreamSizes.preview(sizes(map == null ? null : map.getOutputSizes(SurfaceTexture.class)), frame);
 
-        reader = ImageReader.newInstance(frame.getWidth(), frame.getHeight(), ImageFormat.YUV_420_888, IMAGES);
-        reader.setOnImageAvailableListener(listener, worker);
-        texture.setDefaultBufferSize(preview.getWidth(), preview.getHeight());
+        frames = new FrameRelay(frame, queue, worker, listener);
+        previewSize = preview;
+        sizeTexture();
         previewSurface = new Surface(texture);
         listener.onSource(preview, sensor, front);
+    }
+
+    /** Call it when the texture's view has another size: the view has made its own size that of the pictures. */
+    void sizeTexture() {
+        if (wanted != null && previewSize != null) {
+            wanted.setDefaultBufferSize(previewSize.getWidth(), previewSize.getHeight());
+        }
     }
 
     private static Size[] sizes(Size[] offered) {
@@ -243,7 +240,7 @@ final class Camera {
             device = opened;
             try {
                 opened.createCaptureSession(
-                        Arrays.asList(previewSurface, reader.getSurface()), new SessionCallback(opened), main);
+                        Arrays.asList(previewSurface, frames.surface()), new SessionCallback(opened), main);
             } catch (CameraAccessException error) {
                 fail(textOf(error.getReason()));
             } catch (RuntimeException error) {
@@ -289,7 +286,7 @@ final class Camera {
             try {
                 CaptureRequest.Builder request = owner.createCaptureRequest(CameraDevice.TEMPLATE_PREVIEW);
                 request.addTarget(previewSurface);
-                request.addTarget(reader.getSurface());
+                request.addTarget(frames.surface());
                 if (canFocusContinuously()) {
                     request.set(CaptureRequest.CONTROL_AF_MODE, CaptureRequest.CONTROL_AF_MODE_CONTINUOUS_PICTURE);
                 }

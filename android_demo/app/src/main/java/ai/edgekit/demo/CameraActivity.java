@@ -9,7 +9,6 @@ import android.graphics.Rect;
 import android.graphics.SurfaceTexture;
 import android.hardware.display.DisplayManager;
 import android.media.Image;
-import android.media.ImageReader;
 import android.net.Uri;
 import android.os.Bundle;
 import android.os.Handler;
@@ -44,6 +43,7 @@ public final class CameraActivity extends Activity {
     private final FrameClassifier.Answer answer = new FrameClassifier.Answer();
     private DemoApplication app;
     private HandlerThread thread;
+    private HandlerThread queue;
     private PreviewView preview;
     private ResultSheet sheet;
     private MessageScreen message;
@@ -72,7 +72,9 @@ public final class CameraActivity extends Activity {
         thread = new HandlerThread("classify");
         thread.start();
         worker = new Handler(thread.getLooper());
-        camera = new Camera(this, worker, new CameraListener());
+        queue = new HandlerThread("frames");
+        queue.start();
+        camera = new Camera(this, new Handler(queue.getLooper()), worker, new CameraListener());
         setContentView(R.layout.activity_camera);
         preview = findViewById(R.id.preview);
         sheet = findViewById(R.id.sheet);
@@ -136,6 +138,7 @@ public final class CameraActivity extends Activity {
     @Override
     protected void onDestroy() {
         getSystemService(DisplayManager.class).unregisterDisplayListener(displayListener);
+        queue.quitSafely();
         thread.quitSafely();
         super.onDestroy();
     }
@@ -391,27 +394,38 @@ public final class CameraActivity extends Activity {
         }
 
         @Override
-        public void onImageAvailable(ImageReader reader) {
+        public void onOffered() {
             FrameClassifier now = frames;
-            try (Image image = reader.acquireLatestImage()) {
-                if (now != null) {
-                    now.stats.offered();
-                }
-                if (now != null && image != null) {
-                    now.classify(image, rotation);
-                    if (shown.compareAndSet(true, false)) {
-                        main.post(showAnswer);
+            if (now != null) {
+                now.stats.offered();
+            }
+        }
+
+        @Override
+        public void onBroken() {
+            main.post(new Runnable() {
+                @Override
+                public void run() {
+                    if (resumed) {
+                        camera.fail();
                     }
+                }
+            });
+        }
+
+        @Override
+        public void onFrame(Image image) {
+            FrameClassifier now = frames;
+            if (now == null) {
+                return;
+            }
+            try {
+                now.classify(image, rotation);
+                if (shown.compareAndSet(true, false)) {
+                    main.post(showAnswer);
                 }
             } catch (ImageException | IllegalStateException | UnsupportedOperationException error) {
-                main.post(new Runnable() { // planes that do not fit their size, or of another format
-                    @Override
-                    public void run() {
-                        if (resumed) {
-                            camera.fail();
-                        }
-                    }
-                });
+                onBroken(); // planes that do not fit their size
             } catch (final ModelFileException error) {
                 unload.run();
                 main.post(new Runnable() {
@@ -435,6 +449,7 @@ public final class CameraActivity extends Activity {
 
         @Override
         public void onSurfaceTextureSizeChanged(SurfaceTexture texture, int width, int height) {
+            camera.sizeTexture();
         }
 
         @Override

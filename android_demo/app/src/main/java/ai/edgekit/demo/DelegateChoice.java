@@ -29,7 +29,7 @@ import org.json.JSONObject;
 
 /**
  * Which delegate computes a model: the fastest that the last self-test found correct, or another correct one that the
- * user picked. Results are remembered by model; an update of the app or of the system makes them void.
+ * user picked. Results are remembered by model; installing the app again or a new system makes them void.
  */
 final class DelegateChoice {
     private static final int KEPT_REPORTS = 8;
@@ -190,7 +190,8 @@ final class DelegateChoice {
     }
 
     private String circumstances() {
-        return DeviceInfo.appVersionCode(context) + " " + Build.FINGERPRINT;
+        // The version alone stays the same where only the runtime or the ABI inside the package is another.
+        return DeviceInfo.appVersionCode(context) + " " + DeviceInfo.installed(context) + " " + Build.FINGERPRINT;
     }
 
     private File folder() {

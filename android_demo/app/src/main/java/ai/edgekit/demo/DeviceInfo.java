@@ -4,6 +4,7 @@ import android.content.Context;
 import android.content.pm.PackageInfo;
 import android.content.pm.PackageManager;
 import android.os.Build;
+import android.os.Process;
 
 import java.util.Locale;
 
@@ -39,8 +40,10 @@ final class DeviceInfo {
         return Build.VERSION.SDK_INT >= 31 ? Build.SOC_MANUFACTURER + " " + Build.SOC_MODEL : Build.HARDWARE;
     }
 
+    /** That of the process, which is the installed package's: a 64-bit phone runs 32-bit libraries too. */
     static String abi() {
-        return Build.SUPPORTED_ABIS.length > 0 ? Build.SUPPORTED_ABIS[0] : "unknown";
+        String[] abis = Process.is64Bit() ? Build.SUPPORTED_64_BIT_ABIS : Build.SUPPORTED_32_BIT_ABIS;
+        return abis.length > 0 ? abis[0] : "unknown";
     }
 
     static String appVersion(Context context) {
@@ -51,6 +54,11 @@ final class DeviceInfo {
     static long appVersionCode(Context context) {
         PackageInfo info = info(context);
         return Build.VERSION.SDK_INT >= 28 ? info.getLongVersionCode() : info.versionCode;
+    }
+
+    /** When the app was installed or last updated, milliseconds since 1970. */
+    static long installed(Context context) {
+        return info(context).lastUpdateTime;
     }
 
     private static PackageInfo info(Context context) {

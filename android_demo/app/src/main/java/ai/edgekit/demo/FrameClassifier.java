@@ -24,7 +24,7 @@ final class FrameClassifier {
     private final Frame frame = new Frame();
     private final Smoother smoother;
     private final float threshold;
-    private boolean sure = true;
+    private boolean sure;
 
     /** What the sheet shows: labels, best first, then the others in their rows, and their scores. */
     static final class Answer {
@@ -74,12 +74,14 @@ final class FrameClassifier {
         smoother.update(scores, end);
         stats.classified(engine.preprocessNanos, engine.inferenceNanos, end - start, end);
         synchronized (newest) {
+            int before = newest.labels[0];
             newest.count = smoother.rows.length;
             for (int row = 0; row < newest.count; row++) {
                 newest.labels[row] = smoother.rows[row];
                 newest.scores[row] = smoother.score(smoother.rows[row]);
             }
-            sure = newest.scores[0] >= (sure ? threshold - HYSTERESIS : threshold);
+            boolean stays = sure && newest.labels[0] == before; // another label has to earn it
+            sure = newest.scores[0] >= (stays ? threshold - HYSTERESIS : threshold);
             newest.sure = sure;
         }
     }

@@ -3,14 +3,17 @@ package ai.edgekit.demo;
 import android.content.ContentResolver;
 import android.graphics.Bitmap;
 import android.graphics.BitmapFactory;
+import android.graphics.Canvas;
+import android.graphics.Color;
 import android.graphics.Matrix;
+import android.graphics.PorterDuff;
 import android.media.ExifInterface;
 import android.net.Uri;
 
 import java.io.IOException;
 import java.io.InputStream;
 
-/** Decodes a photo of any size within a bounded amount of memory, turned as its EXIF entry says. */
+/** Decodes a photo of any size within a bounded amount of memory, turned as its EXIF entry says, on white. */
 final class ImageLoader {
     /** Longest side that is kept, pixels; twice a large model's input, and sharp on a phone's screen. */
     static final int MAX_SIDE = 2048;
@@ -34,9 +37,13 @@ final class ImageLoader {
             options.inJustDecodeBounds = false;
             options.inSampleSize = sampleSize(options.outWidth, options.outHeight);
             options.inPreferredConfig = Bitmap.Config.ARGB_8888;
+            options.inMutable = true;
             Bitmap bitmap = decode(resolver, uri, options);
             if (bitmap == null) {
                 throw new IOException("damaged image");
+            }
+            if (bitmap.hasAlpha()) { // as edgekit does; transparent pixels themselves are black
+                new Canvas(bitmap).drawColor(Color.WHITE, PorterDuff.Mode.DST_OVER);
             }
             return upright ? turn(bitmap, orientation(resolver, uri)) : bitmap;
         } catch (OutOfMemoryError | RuntimeException error) { // no permission, or whatever the other app throws

@@ -3,6 +3,7 @@ package ai.edgekit.demo;
 import android.app.Activity;
 import android.content.res.TypedArray;
 import android.view.View;
+import android.view.ViewGroup;
 import android.widget.Button;
 import android.widget.ImageView;
 import android.widget.TextView;
@@ -60,6 +61,7 @@ final class MessageScreen {
 
     void hide() {
         root.setVisibility(View.GONE);
+        setOthers(View.IMPORTANT_FOR_ACCESSIBILITY_NO_HIDE_DESCENDANTS, View.IMPORTANT_FOR_ACCESSIBILITY_AUTO);
         EdgeToEdge.setDarkIcons(activity, darkIcons);
     }
 
@@ -77,7 +79,19 @@ final class MessageScreen {
         first.setVisibility(View.GONE);
         second.setVisibility(View.GONE);
         root.setVisibility(View.VISIBLE);
+        setOthers(View.IMPORTANT_FOR_ACCESSIBILITY_AUTO, View.IMPORTANT_FOR_ACCESSIBILITY_NO_HIDE_DESCENDANTS);
         EdgeToEdge.setDarkIcons(activity, activity.getResources().getBoolean(R.bool.light_bars));
+    }
+
+    /** A screen reader does not see by itself what is covered. */
+    private void setOthers(int from, int to) {
+        ViewGroup screen = (ViewGroup) root.getParent();
+        for (int i = 0; i < screen.getChildCount(); i++) {
+            View child = screen.getChildAt(i);
+            if (child != root && child.getImportantForAccessibility() == from) {
+                child.setImportantForAccessibility(to);
+            }
+        }
     }
 
     private MessageScreen button(Button button, int label, View.OnClickListener action) {

@@ -60,6 +60,24 @@ final class ModelStore {
         return current;
     }
 
+    /**
+     * The model that the app carries, whatever was opened since; read once per process.
+     *
+     * @throws FileNotFoundException the app carries none
+     * @throws ModelFileException    it is damaged, or has no spec
+     */
+    synchronized ModelFile packaged() throws IOException, ModelFileException {
+        if (packaged != null) {
+            return packaged;
+        }
+        try (AssetFileDescriptor asset = context.getAssets().openFd(MODEL_ASSET);
+                FileInputStream in = new FileInputStream(asset.getFileDescriptor())) {
+            packaged = ModelFile.read(in.getChannel().map(
+                    FileChannel.MapMode.READ_ONLY, asset.getStartOffset(), asset.getDeclaredLength()));
+            return packaged;
+        }
+    }
+
     /** Whether the model in use is one that the user opened. */
     boolean isOpened() {
         return openedFile().exists();
@@ -131,15 +149,6 @@ final class ModelStore {
 
     private File openedFile() {
         return new File(context.getFilesDir(), "opened.tflite");
-    }
-
-    private ModelFile packaged() throws IOException, ModelFileException {
-        try (AssetFileDescriptor asset = context.getAssets().openFd(MODEL_ASSET);
-                FileInputStream in = new FileInputStream(asset.getFileDescriptor())) {
-            packaged = ModelFile.read(in.getChannel().map(
-                    FileChannel.MapMode.READ_ONLY, asset.getStartOffset(), asset.getDeclaredLength()));
-            return packaged;
-        }
     }
 
     private static void copy(InputStream in, OutputStream out, long most) throws IOException {

@@ -5,6 +5,7 @@ import android.app.ApplicationExitInfo;
 import android.content.Context;
 import android.content.SharedPreferences;
 import android.os.Build;
+import android.os.Process;
 
 import ai.edgekit.demo.runtime.CrashMarker;
 import ai.edgekit.demo.runtime.DelegateKind;
@@ -17,6 +18,8 @@ import java.util.List;
  */
 final class PreferencesCrashMarker implements CrashMarker {
     private static final String TRYING = "trying";
+    private static final String TRYING_AGAIN = "trying again";
+    private static final String DOUBTFUL = "doubtful";
     private static final String CRASHED = "crashed";
 
     private final SharedPreferences marks;
@@ -25,13 +28,16 @@ final class PreferencesCrashMarker implements CrashMarker {
     PreferencesCrashMarker(Context context) {
         marks = context.getSharedPreferences("crash_marker", Context.MODE_PRIVATE);
         boolean crash = !endedByUserOrSystem(context);
+        boolean reasonKnown = Build.VERSION.SDK_INT >= 30;
         SharedPreferences.Editor editor = marks.edit();
         for (String key : marks.getAll().keySet()) {
-            if (TRYING.equals(marks.getString(key, ""))) {
-                if (crash) {
-                    editor.putString(key, CRASHED);
-                } else {
+            String mark = marks.getString(key, "");
+            if (TRYING.equals(mark) || TRYING_AGAIN.equals(mark)) {
+                if (!crash) {
                     editor.remove(key);
+                } else {
+                    // Where the reason is not known, the app may have been swiped away: one more try decides.
+                    editor.putString(key, reasonKnown || TRYING_AGAIN.equals(mark) ? CRASHED : DOUBTFUL);
                 }
             }
         }
@@ -45,12 +51,19 @@ final class PreferencesCrashMarker implements CrashMarker {
 
     @Override
     public void trying(DelegateKind kind, String digest) {
-        marks.edit().putString(key(kind, digest), TRYING).commit();
+        String key = key(kind, digest);
+        boolean again = DOUBTFUL.equals(marks.getString(key, ""));
+        marks.edit().putString(key, again ? TRYING_AGAIN : TRYING).commit();
     }
 
     @Override
     public void done(DelegateKind kind, String digest) {
-        marks.edit().remove(key(kind, digest)).commit();
+        String key = key(kind, digest);
+        if (TRYING_AGAIN.equals(marks.getString(key, ""))) {
+            marks.edit().putString(key, DOUBTFUL).commit(); // what died in a later step comes through this one each time
+        } else {
+            marks.edit().remove(key).commit();
+        }
     }
 
     /** Whether any delegate crashed with this model. */
@@ -65,9 +78,11 @@ final class PreferencesCrashMarker implements CrashMarker {
 
     /** Lets everything be tried again with this model. */
     void forget(String digest) {
+        SharedPreferences.Editor editor = marks.edit();
         for (DelegateKind kind : DelegateKind.values()) {
-            done(kind, digest);
+            editor.remove(key(kind, digest));
         }
+        editor.commit();
     }
 
     private static String key(DelegateKind kind, String digest) {
@@ -84,7 +99,10 @@ final class PreferencesCrashMarker implements CrashMarker {
         if (exits.isEmpty()) {
             return false;
         }
-        switch (exits.get(0).getReason()) {
+        ApplicationExitInfo exit = exits.get(0);
+        // In the foreground it was the delegate that took the memory, and would again.
+        boolean inBackground = exit.getImportance() > ActivityManager.RunningAppProcessInfo.IMPORTANCE_FOREGROUND;
+        switch (exit.getReason()) {
             case ApplicationExitInfo.REASON_USER_REQUESTED:
             case ApplicationExitInfo.REASON_USER_STOPPED:
             case ApplicationExitInfo.REASON_PERMISSION_CHANGE:
@@ -95,8 +113,10 @@ final class PreferencesCrashMarker implements CrashMarker {
             case ApplicationExitInfo.REASON_OTHER:
                 return true;
             case ApplicationExitInfo.REASON_LOW_MEMORY:
-                // In the foreground it was the delegate that took the memory, and would again.
-                return exits.get(0).getImportance() > ActivityManager.RunningAppProcessInfo.IMPORTANCE_FOREGROUND;
+                return inBackground;
+            case ApplicationExitInfo.REASON_SIGNALED:
+                // So ends what a task killer closes, or low memory where the phone does not tell it; no crash does.
+                return inBackground && exit.getStatus() == Process.SIGNAL_KILL;
             default:
                 return false;
         }

@@ -51,8 +51,7 @@ public final class ReportActivity extends Activity implements SelfTestTask.Liste
             return;
         }
         try {
-            app.models.usePackaged(); // the report is about what was installed, whatever was opened since
-            model = app.models.current();
+            model = app.models.packaged(); // the report is about what was installed
         } catch (IOException error) {
             fail(getString(R.string.model_missing_text));
             return;
@@ -83,7 +82,7 @@ public final class ReportActivity extends Activity implements SelfTestTask.Liste
         } else if (error != null) {
             fail(error);
         } else if (seconds > 0 && app.choice.inUse(model) != null) {
-            new SustainedRun(app, seconds, this).start();
+            new SustainedRun(app, model, seconds, this).start();
         } else {
             finishWithReport();
         }

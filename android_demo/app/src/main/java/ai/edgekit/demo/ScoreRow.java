@@ -53,6 +53,7 @@ public final class ScoreRow extends View {
         track.setColor(context.getColor(R.color.track));
         bar.setColor(context.getColor(bold ? R.color.accent : R.color.text_secondary));
         scoreWidth = scorePaint.measureText(percent(1));
+        setImportantForAccessibility(IMPORTANT_FOR_ACCESSIBILITY_YES); // a view that only draws is not by itself
     }
 
     /** Shows a label; `sure` is false where it only stands for an uncertain guess. */

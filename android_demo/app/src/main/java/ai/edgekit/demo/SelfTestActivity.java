@@ -65,7 +65,7 @@ public final class SelfTestActivity extends Activity implements SelfTestTask.Lis
             return;
         }
         if (app.choice.isTested(model) && !app.selfTest.isRunning()) {
-            show();
+            onTested(model, null); // perhaps just before this screen came
         } else {
             test();
         }
@@ -105,12 +105,12 @@ public final class SelfTestActivity extends Activity implements SelfTestTask.Lis
         if (model == null) {
             return;
         }
-        if (tested != model) {
+        if (tested != model && !app.choice.isTested(model)) {
             test(); // another screen's test was running
             return;
         }
         testing = false;
-        if (error != null) {
+        if (tested == model && error != null) {
             fail(error);
             return;
         }
@@ -146,7 +146,7 @@ public final class SelfTestActivity extends Activity implements SelfTestTask.Lis
     private final Runnable reportChanged = new Runnable() {
         @Override
         public void run() {
-            if (model != null && sustained == null && !message.isShown()) {
+            if (model != null && !message.isShown()) {
                 show(); // the camera screen, left a moment ago, has added its session
             }
         }
@@ -156,6 +156,14 @@ public final class SelfTestActivity extends Activity implements SelfTestTask.Lis
         testing = true;
         showTesting(getString(R.string.self_test_preparing));
         app.selfTest.start(model);
+    }
+
+    /** Whether no sustained run is under way, whose figures anything else would spoil; else says so. */
+    private boolean isIdle() {
+        if (sustained != null) {
+            Toast.makeText(this, R.string.self_test_sustained_first, Toast.LENGTH_LONG).show();
+        }
+        return sustained == null;
     }
 
     private void showTesting(String what) {
@@ -178,6 +186,9 @@ public final class SelfTestActivity extends Activity implements SelfTestTask.Lis
     }
 
     private void show() {
+        if (sustained != null || testing) {
+            return; // its progress stays on the screen
+        }
         TestResult result = app.choice.result(model);
         if (result == null) {
             test();
@@ -277,8 +288,10 @@ public final class SelfTestActivity extends Activity implements SelfTestTask.Lis
         return new View.OnClickListener() {
             @Override
             public void onClick(View view) {
-                app.choice.pick(model, kind);
-                show();
+                if (isIdle()) {
+                    app.choice.pick(model, kind);
+                    show();
+                }
             }
         };
     }
@@ -375,7 +388,7 @@ public final class SelfTestActivity extends Activity implements SelfTestTask.Lis
                 }
             }
         });
-        sustained = new SustainedRun(app, SUSTAINED_SECONDS, this);
+        sustained = new SustainedRun(app, model, SUSTAINED_SECONDS, this);
         sustained.start();
     }
 
@@ -392,8 +405,10 @@ public final class SelfTestActivity extends Activity implements SelfTestTask.Lis
                 new View.OnClickListener() {
                     @Override
                     public void onClick(View view) {
-                        app.marker.forget(model.digest); // asked for by hand, what crashed is tried again too
-                        test();
+                        if (isIdle()) {
+                            app.marker.forget(model.digest); // asked for by hand, what crashed is tried again too
+                            test();
+                        }
                     }
                 });
         ((LinearLayout.LayoutParams) again.getLayoutParams()).setMarginStart(page.dp(12));

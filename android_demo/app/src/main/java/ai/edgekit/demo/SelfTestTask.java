@@ -21,7 +21,7 @@ import java.util.TimeZone;
 final class SelfTestTask {
     private final DemoApplication app;
     private final Handler main = new Handler(Looper.getMainLooper());
-    private Thread thread;
+    private volatile Thread thread;
     private DelegateKind current;
     private Listener listener;
 
@@ -38,6 +38,7 @@ final class SelfTestTask {
         this.app = app;
     }
 
+    /** Whether a test is under way; any thread may ask. */
     boolean isRunning() {
         return thread != null;
     }

@@ -4,6 +4,7 @@ import android.os.Handler;
 import android.os.Looper;
 
 import ai.edgekit.demo.runtime.Frame;
+import ai.edgekit.demo.runtime.ModelFile;
 import ai.edgekit.demo.runtime.ModelFileException;
 import ai.edgekit.demo.runtime.Report;
 
@@ -21,6 +22,7 @@ final class SustainedRun {
     private static final int SAMPLES = 60;
 
     private final DemoApplication app;
+    private final ModelFile model;
     private final int seconds;
     private final Listener listener;
     private final Handler main = new Handler(Looper.getMainLooper());
@@ -35,19 +37,20 @@ final class SustainedRun {
         void onEnded(String error);
     }
 
-    SustainedRun(DemoApplication app, int seconds, Listener listener) {
+    SustainedRun(DemoApplication app, ModelFile model, int seconds, Listener listener) {
         this.app = app;
+        this.model = model;
         this.seconds = seconds;
         this.listener = listener;
     }
 
-    /** Starts with the model and the delegate in use. */
+    /** Starts with the model's delegate in use. */
     void start() {
         new Thread("sustained") {
             @Override
             public void run() {
                 String error = null;
-                try (Engine engine = Engine.open(app)) {
+                try (Engine engine = Engine.open(app, model)) {
                     measure(engine);
                 } catch (NotReadyException | ModelFileException problem) {
                     error = String.valueOf(problem.getMessage());

@@ -127,8 +127,11 @@ public abstract class AppTestCase {
 
     /** Gives the preview a surface, which a phone's renderer would. */
     static void give(CameraActivity activity) throws Exception {
+        give(activity, new SurfaceTexture(0));
+    }
+
+    static void give(CameraActivity activity, SurfaceTexture texture) throws Exception {
         PreviewView preview = activity.findViewById(R.id.preview);
-        SurfaceTexture texture = new SurfaceTexture(0);
         preview.setSurfaceTexture(texture);
         preview.getSurfaceTextureListener().onSurfaceTextureAvailable(texture, 1, 1);
         shadowOf(Looper.getMainLooper()).idle();

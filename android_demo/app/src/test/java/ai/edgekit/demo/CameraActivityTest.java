@@ -10,19 +10,26 @@ import android.Manifest;
 import android.app.Activity;
 import android.content.Intent;
 import android.content.pm.PackageManager;
+import android.graphics.SurfaceTexture;
 import android.hardware.camera2.CameraCharacteristics;
 import android.os.Looper;
 import android.provider.Settings;
+import android.util.Size;
 import android.view.Gravity;
 import android.view.Surface;
+import android.view.View;
+import android.view.ViewGroup;
 import android.widget.FrameLayout;
 import android.widget.LinearLayout;
 import android.widget.TextView;
 
 import ai.edgekit.demo.runtime.Frame;
+import ai.edgekit.demo.runtime.ModelFile;
 
 import java.io.File;
 import java.nio.file.Files;
+import java.util.ArrayList;
+import java.util.List;
 
 import org.junit.Test;
 import org.robolectric.Robolectric;
@@ -179,6 +186,27 @@ public class CameraActivityTest extends AppTestCase {
         assertEquals(0, rate.getLayout().getEllipsisCount(0));
     }
 
+    /** The view makes its own size that of the texture's pictures whenever it is laid out anew. */
+    @Test
+    public void thePreviewKeepsItsSizeWhenTheScreenIsTurned() throws Exception {
+        test();
+        allowCamera();
+        addBackCamera();
+        final CameraActivity activity = Robolectric.buildActivity(CameraActivity.class).setup().get();
+        until(loaded(activity));
+        final List<Size> sizes = new ArrayList<>();
+        give(activity, new SurfaceTexture(0) {
+            @Override
+            public void setDefaultBufferSize(int width, int height) {
+                sizes.add(new Size(width, height));
+            }
+        });
+        Size chosen = sizes.get(sizes.size() - 1);
+        activity.findViewById(R.id.preview).layout(0, 0, 321, 123);
+        assertTrue(sizes.contains(new Size(321, 123)));
+        assertEquals(chosen, sizes.get(sizes.size() - 1));
+    }
+
     @Test
     public void framesAreTurnedUprightInAllFourOrientations() throws Exception {
         test();
@@ -245,6 +273,58 @@ public class CameraActivityTest extends AppTestCase {
         CameraActivity activity = startCamera().get();
         classify(activity, frame(120, 128, 128));
         assertTrue(best(activity).label(), best(activity).label().startsWith("Not sure: "));
+    }
+
+    /** Only an answer that was sure before stays so a little below the threshold. */
+    @Test
+    public void anAnswerHasToReachTheThresholdOnceToBeSure() throws Exception {
+        ModelFile model = useModel("unsure.tflite");
+        test();
+        double threshold = model.spec.output.calibration.threshold;
+        FrameClassifier.Answer answer = new FrameClassifier.Answer();
+        int close = 0;
+        try (Engine engine = Engine.open(app)) {
+            for (int cr = 128; cr < 256; cr++) {
+                FrameClassifier first = new FrameClassifier(engine);
+                first.classify(frame(76, 85, cr));
+                first.read(answer);
+                assertEquals(answer.scores[0] >= threshold, answer.sure);
+                if (answer.scores[0] < threshold - 0.005 && answer.scores[0] > threshold - 0.025) {
+                    close = cr;
+                }
+            }
+            assertTrue("no frame is close to the threshold", close > 0);
+            FrameClassifier changed = new FrameClassifier(engine);
+            changed.classify(frame(29, 255, 107));
+            changed.read(answer);
+            assertTrue(answer.sure);
+            Thread.sleep(2000); // what the smoothing remembers of that frame fades
+            changed.classify(frame(76, 85, close));
+            changed.read(answer);
+            assertEquals("red", model.spec.labels.get(answer.labels[0]));
+            assertFalse(answer.sure);
+        }
+    }
+
+    @Test
+    public void aScreenReaderFindsEveryRowAndNothingUnderAMessage() throws Exception {
+        test();
+        allowCamera();
+        addBackCamera();
+        CameraActivity activity = startCamera().get();
+        ViewGroup rows = activity.findViewById(R.id.rows);
+        assertTrue(rows.getChildAt(0).isImportantForAccessibility());
+        View sheet = activity.findViewById(R.id.sheet);
+        View preview = activity.findViewById(R.id.preview);
+        assertEquals(View.IMPORTANT_FOR_ACCESSIBILITY_AUTO, sheet.getImportantForAccessibility());
+        activity.camera.fail();
+        assertTrue(says(activity, R.string.camera_error_title));
+        assertFalse(activity.findViewById(R.id.more).isImportantForAccessibility());
+        assertEquals(View.IMPORTANT_FOR_ACCESSIBILITY_NO_HIDE_DESCENDANTS, sheet.getImportantForAccessibility());
+        activity.findViewById(R.id.message_first).performClick();
+        assertTrue(activity.findViewById(R.id.more).isImportantForAccessibility());
+        assertEquals(View.IMPORTANT_FOR_ACCESSIBILITY_AUTO, sheet.getImportantForAccessibility());
+        assertEquals(View.IMPORTANT_FOR_ACCESSIBILITY_NO, preview.getImportantForAccessibility());
     }
 
     @Test

@@ -115,6 +115,17 @@ public class ImageActivityTest extends AppTestCase {
     }
 
     @Test
+    public void transparentPartsAreWhite() throws Exception {
+        offer(png(8, 8, Color.TRANSPARENT));
+        assertEquals(Color.WHITE, ImageLoader.load(app.getContentResolver(), PHOTO, true).getPixel(3, 3));
+        offer(png(8, 8, Color.argb(51, 255, 0, 0)));
+        int pink = ImageLoader.load(app.getContentResolver(), PHOTO, true).getPixel(3, 3);
+        assertEquals(255, Color.alpha(pink));
+        assertEquals(255, Color.red(pink), 1);
+        assertEquals(204, Color.green(pink), 1);
+    }
+
+    @Test
     public void allEightOrientationsAreTurnedUpright() {
         Bitmap bitmap = Bitmap.createBitmap(3, 2, Bitmap.Config.ARGB_8888);
         bitmap.eraseColor(Color.BLACK);

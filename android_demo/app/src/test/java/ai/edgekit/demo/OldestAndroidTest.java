@@ -1,6 +1,8 @@
 package ai.edgekit.demo;
 
 import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertFalse;
+import static org.junit.Assert.assertTrue;
 
 import ai.edgekit.demo.runtime.DelegateKind;
 
@@ -29,5 +31,24 @@ public class OldestAndroidTest extends AppTestCase {
         assertEquals("red", CameraActivityTest.best(camera).label());
         Robolectric.buildActivity(SelfTestActivity.class).setup();
         Robolectric.buildActivity(AboutActivity.class).setup();
+    }
+
+    /** Android tells only since version 11 whether an app crashed or was swiped away. */
+    @Test
+    public void onlyTheSecondProcessThatDiesInATryCountsAsACrash() throws Exception {
+        String digest = app.models.current().digest;
+        app.marker.trying(DelegateKind.GPU, digest);
+        app.marker = new PreferencesCrashMarker(app);
+        assertFalse(app.marker.crashed(DelegateKind.GPU, digest));
+        app.marker.trying(DelegateKind.GPU, digest);
+        app.marker.done(DelegateKind.GPU, digest); // it loads, and dies at its first answer
+        app.marker.trying(DelegateKind.GPU, digest);
+        app.marker = new PreferencesCrashMarker(app);
+        assertTrue(app.marker.crashed(DelegateKind.GPU, digest));
+
+        app.marker.forget(digest);
+        app.marker.trying(DelegateKind.GPU, digest);
+        app.marker = new PreferencesCrashMarker(app);
+        assertFalse(app.marker.crashed(DelegateKind.GPU, digest));
     }
 }

@@ -53,9 +53,10 @@ public class ReportActivityTest extends AppTestCase {
         File opened = new File(app.getFilesDir(), "opened.tflite");
         Files.write(opened.toPath(), bytes(model("damaged.tflite")));
         app.models = new ModelStore(app);
-        JSONObject report = run(new Intent().putExtra("run", "token-1"));
+        JSONObject report = run(new Intent().putExtra("run", "token-1").putExtra("sustained", 1));
         assertEquals(packaged, report.getJSONObject("model").getString("sha256"));
-        assertFalse(opened.exists());
+        assertTrue(report.has("sustained"));
+        assertTrue("what the user opened is gone", opened.exists());
     }
 
     @Test

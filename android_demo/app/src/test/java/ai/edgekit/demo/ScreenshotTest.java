@@ -165,7 +165,7 @@ public class ScreenshotTest extends AppTestCase {
 
     private void drawSelfTest(String name) throws Exception {
         final boolean[] ended = {false};
-        new SustainedRun(app, 4, new SustainedRun.Listener() {
+        new SustainedRun(app, app.models.current(), 4, new SustainedRun.Listener() {
             @Override
             public void onSample(Report.Sample sample) {
             }

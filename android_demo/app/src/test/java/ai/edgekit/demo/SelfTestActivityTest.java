@@ -181,7 +181,7 @@ public class SelfTestActivityTest extends AppTestCase {
         test();
         final boolean[] ended = {false};
         final int[] samples = {0};
-        new SustainedRun(app, 2, new SustainedRun.Listener() {
+        new SustainedRun(app, app.models.current(), 2, new SustainedRun.Listener() {
             @Override
             public void onSample(Report.Sample sample) {
                 samples[0]++;
@@ -223,6 +223,76 @@ public class SelfTestActivityTest extends AppTestCase {
         });
         assertEquals(0, activity.getWindow().getAttributes().flags
                 & WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON);
+    }
+
+    @Test
+    public void nothingElseStartsDuringASustainedRun() throws Exception {
+        test();
+        final SelfTestActivity activity = show();
+        button(activity, R.string.self_test_sustained_start).performClick();
+        activity.findViewById(R.id.content).findViewWithTag(DelegateKind.CPU).performClick();
+        assertNull(app.choice.byHand(app.models.current()));
+        assertEquals("Stop the sustained run first.", ShadowToast.getTextOfLatestToast());
+        button(activity, R.string.self_test_again).performClick();
+        assertFalse(app.selfTest.isRunning());
+        button(activity, R.string.self_test_sustained_stop).performClick();
+        until(new Condition() {
+            @Override
+            public boolean holds() {
+                return button(activity, R.string.self_test_sustained_start) != null;
+            }
+        });
+        button(activity, R.string.self_test_again).performClick();
+        assertTrue(app.selfTest.isRunning());
+        until(new Condition() {
+            @Override
+            public boolean holds() {
+                return !app.selfTest.isRunning();
+            }
+        });
+    }
+
+    /** Else it would be timed together with the camera's frames. */
+    @Test
+    public void nothingIsClassifiedDuringTheTest() throws Exception {
+        test();
+        ModelFile model = app.models.current();
+        app.selfTest.start(model);
+        try (Engine engine = Engine.open(app)) {
+            throw new AssertionError("opened " + engine.kind);
+        } catch (NotReadyException expected) {
+            assertEquals(NotReadyException.Remedy.TEST, expected.remedy);
+        }
+        final SelfTestActivity waiting =
+                Robolectric.buildActivity(SelfTestActivity.class, SelfTestActivity.first(app)).setup().get();
+        until(new Condition() {
+            @Override
+            public boolean holds() {
+                return waiting.isFinishing();
+            }
+        });
+        assertEquals(Activity.RESULT_OK, shadowOf(waiting).getResultCode());
+        Engine.open(app).close();
+        SelfTestActivity late =
+                Robolectric.buildActivity(SelfTestActivity.class, SelfTestActivity.first(app)).setup().get();
+        assertTrue(late.isFinishing());
+        assertEquals(Activity.RESULT_OK, shadowOf(late).getResultCode());
+    }
+
+    @Test
+    public void aTestedModelIsNotTestedAgainAfterTheTestOfAnother() throws Exception {
+        test();
+        String report = app.choice.report(app.models.current()).toString();
+        app.selfTest.start(app.models.read(model("weird.tflite")));
+        final SelfTestActivity activity = show();
+        until(new Condition() {
+            @Override
+            public boolean holds() {
+                return !app.selfTest.isRunning();
+            }
+        });
+        assertFalse(shown(activity, R.id.message));
+        assertEquals(report, app.choice.report(app.models.current()).toString());
     }
 
     @Test

@@ -11,6 +11,7 @@ import static org.robolectric.Shadows.shadowOf;
 import android.app.ActivityManager;
 import android.app.ApplicationExitInfo;
 import android.os.Build;
+import android.os.Process;
 import android.util.Size;
 
 import ai.edgekit.demo.runtime.DelegateKind;
@@ -22,6 +23,7 @@ import java.nio.file.Files;
 import org.junit.Test;
 import org.robolectric.shadows.ShadowActivityManager;
 import org.robolectric.shadows.ShadowBuild;
+import org.robolectric.shadows.ShadowVMRuntime;
 
 /** What the app remembers: the result of the self-test, the user's choice, and crashes. */
 public class StorageTest extends AppTestCase {
@@ -36,6 +38,24 @@ public class StorageTest extends AppTestCase {
         assertEquals(DelegateKind.CPU, new DelegateChoice(app, app.marker).inUse(model));
         ShadowBuild.setFingerprint(Build.FINGERPRINT + "/next");
         assertFalse(app.choice.isTested(model));
+    }
+
+    /** Its version says nothing of the runtime and the ABI in the package. */
+    @Test
+    public void aResultIsVoidOnceTheAppIsInstalledAgain() throws Exception {
+        test();
+        shadowOf(app.getPackageManager()).getInternalMutablePackageInfo(app.getPackageName()).lastUpdateTime++;
+        assertFalse(app.choice.isTested(app.models.current()));
+    }
+
+    @Test
+    public void theAbiIsThatOfTheProcess() {
+        ShadowBuild.setSupported64BitAbis(new String[] {"arm64-v8a"});
+        ShadowBuild.setSupported32BitAbis(new String[] {"armeabi-v7a", "armeabi"});
+        ShadowVMRuntime.setIs64Bit(true);
+        assertEquals("arm64-v8a", DeviceInfo.abi());
+        ShadowVMRuntime.setIs64Bit(false);
+        assertEquals("armeabi-v7a", DeviceInfo.abi());
     }
 
     /** Even one that only differs in its spec. */
@@ -108,12 +128,20 @@ public class StorageTest extends AppTestCase {
         assertFalse(crashedWhen(ApplicationExitInfo.REASON_LOW_MEMORY, background));
         assertTrue(crashedWhen(ApplicationExitInfo.REASON_LOW_MEMORY, foreground));
         assertTrue(crashedWhen(ApplicationExitInfo.REASON_CRASH_NATIVE, foreground));
+        assertFalse(crashedWhen(ApplicationExitInfo.REASON_SIGNALED, background, Process.SIGNAL_KILL));
+        assertTrue(crashedWhen(ApplicationExitInfo.REASON_SIGNALED, foreground, Process.SIGNAL_KILL));
+        assertTrue(crashedWhen(ApplicationExitInfo.REASON_SIGNALED, background, Process.SIGNAL_QUIT));
     }
 
     private boolean crashedWhen(int reason, int importance) throws Exception {
+        return crashedWhen(reason, importance, 0);
+    }
+
+    private boolean crashedWhen(int reason, int importance, int status) throws Exception {
         shadowOf(app.getSystemService(ActivityManager.class)).addApplicationExitInfo(
                 ShadowActivityManager.ApplicationExitInfoBuilder.newBuilder()
-                        .setProcessName(app.getPackageName()).setReason(reason).setImportance(importance).build());
+                        .setProcessName(app.getPackageName()).setReason(reason).setImportance(importance)
+                        .setStatus(status).build());
         ModelFile model = app.models.current();
         app.marker.trying(DelegateKind.GPU, model.digest);
         restart();
