@@ -44,7 +44,9 @@ def run(folder: Path, require_all: str, *options: str) -> subprocess.CompletedPr
                           cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["alone", "two workers"])
+@pytest.mark.parametrize(
+    "options", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)], ids=["alone", "two workers"]
+)
 def test_what_is_missing_is_listed_with_how_to_get_it(tmp_path: Path, options: tuple[str, ...]) -> None:
     result = run(tmp_path, "", *options)
     assert result.returncode == 0

@@ -94,7 +94,9 @@ def test_one_photo_under_many_names(model: Path, tmp_path: Path) -> None:
         image.save(tmp_path / f"{quality}.jpg", quality=quality)
     found = check_calibration(model, tmp_path)
     assert found.images == 28
-    assert kinds(found)[0] == ("refusal", "one image")
+    assert kinds(found)[0] == ("warning", "copies")  # pixels differ as a camera's do that never moves
+    assert found.findings[0].what.startswith("27 of 28 images are practically the same as others")
+    assert found.outcome == "doubtful"
 
 
 def test_noise_is_flagged(model: Path, tmp_path: Path) -> None:

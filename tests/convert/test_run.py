@@ -262,6 +262,7 @@ def test_dead_models(tmp_path: Path, kind: str, weight: float, message: str) -> 
     assert {path.name for path in tmp_path.iterdir()} == {source.name, target.name}
 
 
+@pytest.mark.slow
 def test_a_network_that_8_bits_cannot_hold(with_spec: Callable[[str], Path], many: Path, tmp_path: Path) -> None:
     source = convert(with_spec("hard"), tmp_path / "hard.tflite").path
     with pytest.raises(ConversionError, match="it has collapsed") as raised:

@@ -113,7 +113,9 @@ def test_the_processor_hides_gpus_and_jax_needs_no_tensorflow(
     assert not found["tensorflow"]
 
 
-@pytest.mark.parametrize(("backend", "name"), [("tensorflow", "TensorFlow"), ("jax", "JAX")])
+@pytest.mark.parametrize(
+    ("backend", "name"), [pytest.param("tensorflow", "TensorFlow", marks=pytest.mark.slow), ("jax", "JAX")]
+)
 def test_a_gpu_that_is_not_there(
     needs: Needs, monkeypatch: pytest.MonkeyPatch, backend: str, name: str
 ) -> None:

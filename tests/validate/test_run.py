@@ -49,6 +49,7 @@ def reference(tmp_path: Path) -> Path:
 # --- any mix
 
 
+@pytest.mark.slow
 def test_keras_tflite_and_onnx(
     with_spec: Callable[[str], Path], float_tflite: Path, float_onnx: Path, int8_tflite: Path, many: Path
 ) -> None:
@@ -221,6 +222,7 @@ def test_size_and_latency(reference: Path, many: Path, with_spec: Callable[[str]
     assert outcomes(validate(reference, [reference], many, gate=Gate(max_latency_ms=60_000))) == ["pass"]
 
 
+@pytest.mark.slow
 def test_keras_has_no_latency_that_a_limit_could_be_compared_with(
     with_spec: Callable[[str], Path], float_tflite: Path, many: Path
 ) -> None:
